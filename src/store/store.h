@@ -1,0 +1,186 @@
+/*
+ * The only durable truth: jobs, the journal of events, deliveries to hooks. In terms of those,
+ * never of SQL, so that another engine can stand behind it.
+ *
+ * One transaction is open at a time and it is sticky: the first write begins it, store_commit() ends it. What
+ * a turn of the loop harvested is so committed at once. Nothing may be announced before its commit returned 0.
+ *
+ * Errors of every writing function and of store_commit():
+ *   ERR_FULL  the disk is full. The whole transaction is rolled back already; nothing of it is on disk.
+ *   ERR_IO    an I/O error. What is on disk is unknown until it is read again: the process must end.
+ *   ERR_CORRUPT the database turned out damaged while in use: the process must end.
+ * Strings given are borrowed during the call; strings in callbacks are valid until the callback returns.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/event.h"
+#include "core/job.h"
+#include "util/buf.h"
+
+struct store;
+
+/*
+ * Opens (or makes) DIR/bulkwatch.db, takes the lock of the directory (DIR/bulkwatch.lock, flock, never unlinked), checks, migrates and
+ * recovers (deliveries found running become pending). words gets a sentence about an error.
+ * 0; ERR_LOCKED; ERR_CORRUPT, ERR_NEWER, ERR_FOREIGN (all files untouched); ERR_FULL; ERR_IO; -errno (the directory).
+ */
+int store_open(const char *dir, struct store **out, struct buf *words);
+/* Commits nothing: an open transaction is rolled back. Notes a clean end. Takes NULL, returns NULL. */
+struct store *store_close(struct store *store);
+
+const char *store_instance(const struct store *store);       /* 16 hex digits, made with the database */
+int64_t store_last_seq(const struct store *store);           /* committed; 0 = no event yet */
+int64_t store_pruned_through(const struct store *store);     /* events up to this seq may be gone; 0 = none */
+bool store_was_clean(const struct store *store);             /* the last run ended with store_close */
+
+int store_commit(struct store *store); /* 0 too if nothing was written */
+void store_rollback(struct store *store);
+bool store_is_dirty(const struct store *store); /* a transaction is open */
+/* Whether there is room again after ERR_FULL: tries a small durable write. 0, ERR_FULL, ERR_IO. */
+int store_try_room(struct store *store);
+/* A read that proves that the database answers (for the watchdog): 0 or an error. Never writes. */
+int store_heartbeat(struct store *store);
+/* Moves the WAL into the database in the quiet: called between turns; 0, ERR_FULL (try later), ERR_IO. */
+int store_checkpoint(struct store *store);
+/* Bytes of database and WAL. */
+int64_t store_size(const struct store *store);
+/* A consistent copy at path (must not exist; made by temporary name, fsync, rename). Slow on a large one. */
+int store_backup(struct store *store, const char *path);
+
+/* ---- jobs ---- */
+
+enum job_origin { ORIGIN_CONFIG, ORIGIN_SOCKET };
+
+/* The narrow, often changed part of a job. */
+struct store_job {
+	int64_t key;      /* ours, for ever; 0 = not stored yet */
+	const char *account, *id, *name; /* name NULL = none */
+	const char *datacenter, *service; /* as last watched */
+	const char *state;
+	enum job_origin origin;
+	bool is_watched;
+	bool is_removed; /* DELETEd by hand: the config does not bring it back */
+	bool is_paused;
+	bool is_overdue_told;
+	int64_t since_wall_ms, watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms;
+	int64_t ended_wall_ms; /* finished or unwatched since; 0 = neither */
+	uint64_t polls, failures;
+	int64_t error_at_wall_ms;
+	const char *error_class, *error_message; /* NULL = no last error */
+};
+
+typedef int store_job_fn(void *arg, const struct store_job *job); /* non-zero ends the walk and is returned */
+
+/* Inserts (key 0: *key is set) or rewrites the row of job->key. */
+int store_job_put(struct store *store, struct store_job *job);
+/* The contact fields alone: last_polled, last_answered, polls, failures, error_*. */
+int store_job_contact_put(struct store *store, const struct store_job *job);
+int store_job_document_put(struct store *store, int64_t key, const struct job_document *document);
+/* Calls fn once (with all NULL if there is none); returns fn's value or an error. */
+typedef int store_document_fn(void *arg, const struct job_document *document);
+int store_job_document_get(struct store *store, int64_t key, store_document_fn *fn, void *arg);
+/* All that are watched, by key. A million rows in about a second. */
+int store_jobs_each_watched(struct store *store, store_job_fn *fn, void *arg);
+/* STORE_E_NONE: there is no such job. Reads what the open transaction wrote, too. */
+enum { STORE_E_NONE = 1 };
+int store_job_find(struct store *store, const char *account, const char *id, store_job_fn *fn, void *arg);
+
+/* ---- the journal ---- */
+
+struct store_event {
+	int64_t seq; /* set by store_event_append */
+	enum event_type type;
+	int64_t at_wall_ms;
+	const char *account;  /* NULL for an event of a hook alone */
+	int64_t job_key;      /* 0 = none */
+	const char *job_id;   /* NULL = none */
+	const char *from_state, *to_state; /* NULL = null */
+	const char *data;     /* JSON: the job (or account, or hook) as of the event; never NULL */
+};
+
+/* Appends with the next seq, gapless. */
+int store_event_append(struct store *store, struct store_event *event);
+
+typedef int store_event_fn(void *arg, const struct store_event *event);
+struct store_event_filter {
+	event_set types;       /* 0 = all */
+	const char *account;   /* NULL = all */
+	int64_t job_key;       /* 0 = all */
+};
+/*
+ * Committed events after seq `after` in order, `limit` at most, looking at no more than 10 * limit + 1000
+ * rows; *last is the last seq looked at (so that a filtered reader goes on from there).
+ */
+int store_events_read(struct store *store, int64_t after, size_t limit, const struct store_event_filter *filter, store_event_fn *fn, void *arg, int64_t *last);
+/* One by seq: STORE_E_NONE if there is none. */
+int store_event_get(struct store *store, int64_t seq, store_event_fn *fn, void *arg);
+
+/* ---- deliveries: the outbox ---- */
+
+enum delivery_state { DELIVERY_PENDING, DELIVERY_RUNNING, DELIVERY_DELIVERED, DELIVERY_DEAD };
+const char *delivery_state_name(enum delivery_state state); /* "pending" ... */
+
+struct store_delivery {
+	int64_t id; /* set by store_delivery_add */
+	int64_t event_seq;
+	const char *hook;
+	const char *account; /* of the event; NULL = none */
+	int64_t job_key;     /* of the event; 0 = none: in order by account then */
+	const char *job_id;  /* NULL = none */
+	enum delivery_state state;
+	uint64_t attempts;      /* claimed so far, for ever (BULKWATCH_ATTEMPT counts on) */
+	uint64_t attempts_base; /* attempts when it was last granted anew (retry by hand); dead at base + limit */
+	int64_t next_wall_ms;   /* when pending: not before this */
+	int64_t created_wall_ms, ended_wall_ms;
+};
+
+/* In the transaction of its event. With state RUNNING it is claimed at once (attempts 1). Unique by (event, hook). */
+int store_delivery_add(struct store *store, struct store_delivery *delivery);
+/* Rewrites state, attempts, attempts_base, next_wall_ms, ended_wall_ms by id. */
+int store_delivery_put(struct store *store, const struct store_delivery *delivery);
+
+enum attempt_end { ATTEMPT_EXITED, ATTEMPT_SIGNALED, ATTEMPT_TIMED_OUT, ATTEMPT_NOT_STARTED, ATTEMPT_HTTP, ATTEMPT_LOST };
+const char *attempt_end_name(enum attempt_end end); /* "exited" "signaled" "timed_out" "not_started" "http" "lost" */
+
+struct store_attempt {
+	int64_t delivery_id;
+	uint64_t number; /* from 1 */
+	int64_t started_wall_ms, duration_ms; /* duration -1 while it runs */
+	enum attempt_end end; /* LOST: the daemon ended before it did */
+	int code;             /* exit status, signal, errno, HTTP status */
+	const char *output;   /* 64 KiB at most; any bytes */
+	size_t output_len;
+};
+/* The newest 20 of a delivery are kept. */
+int store_attempt_put(struct store *store, const struct store_attempt *attempt);
+typedef int store_attempt_fn(void *arg, const struct store_attempt *attempt);
+int store_attempts_read(struct store *store, int64_t delivery_id, store_attempt_fn *fn, void *arg);
+
+typedef int store_delivery_fn(void *arg, const struct store_delivery *delivery);
+/* All pending ones by event seq (at start; running ones are pending by then). */
+int store_deliveries_each_pending(struct store *store, store_delivery_fn *fn, void *arg);
+int store_delivery_get(struct store *store, int64_t id, store_delivery_fn *fn, void *arg);
+/* Newest first below id `before` (0 = from the newest); state -1 = any, hook NULL = any; looks at no more than 10 * limit + 1000 rows; *last as above. */
+int store_deliveries_read(struct store *store, int64_t before, size_t limit, int state, const char *hook, store_delivery_fn *fn, void *arg, int64_t *last);
+/* Counts by state for a hook, kept in step with the writes (cheap). */
+int store_delivery_counts(struct store *store, const char *hook, uint64_t counts[4]);
+
+/* ---- retention ---- */
+
+/*
+ * Forgets up to `limit` jobs that are not watched, ended before `before_wall_ms` and have no pending or running delivery,
+ * with their events and deliveries (a slice: call again while *n == limit), and account and hook events older
+ * than that; moves store_pruned_through. Part of the open transaction.
+ */
+int store_prune(struct store *store, int64_t before_wall_ms, size_t limit, size_t *n);
+
+/* ---- small values (token state, ledgers, learned durations): by name, JSON or any text ---- */
+
+int store_value_put(struct store *store, const char *name, const char *value); /* NULL removes */
+/* fn gets the value, NULL if there is none. */
+typedef int store_value_fn(void *arg, const char *value);
+int store_value_get(struct store *store, const char *name, store_value_fn *fn, void *arg);

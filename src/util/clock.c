@@ -1,0 +1,119 @@
+#include "util/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t clock_read_ms(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+struct now clock_now(void)
+{
+	return (struct now){
+		.mono_ms = clock_read_ms(CLOCK_BOOTTIME),
+		.wall_ms = clock_read_ms(CLOCK_REALTIME),
+	};
+}
+
+char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE])
+{
+	static const int64_t first = INT64_C(-62167219200000), last = INT64_C(253402300799999);
+	int64_t clamped = wall_ms < first ? first : wall_ms > last ? last : wall_ms;
+	int64_t ms = ((clamped % 1000) + 1000) % 1000;
+	time_t seconds = (time_t)((clamped - ms) / 1000);
+	struct tm tm;
+	char whole[64];
+
+	gmtime_r(&seconds, &tm);
+	snprintf(whole, sizeof(whole), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
+		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
+	memcpy(text, whole, CLOCK_TEXT_SIZE - 1);
+	text[CLOCK_TEXT_SIZE - 1] = '\0';
+	return text;
+}
+
+static const struct duration_unit {
+	const char *name;
+	int64_t ms;
+} duration_units[] = {
+	{"d", 86400000},
+	{"h", 3600000},
+	{"m", 60000},
+	{"s", 1000},
+	{"ms", 1},
+};
+
+enum { DURATION_UNITS = sizeof(duration_units) / sizeof(duration_units[0]) };
+
+static const int64_t duration_max_ms = INT64_C(100) * 365 * 86400000;
+
+/* Reads the unit's letters at *p; returns its index or -1. */
+static int duration_unit(const char **p)
+{
+	size_t len = strspn(*p, "abcdefghijklmnopqrstuvwxyz");
+
+	for (int i = 0; i < DURATION_UNITS; i++) {
+		if (strlen(duration_units[i].name) == len && !strncmp(*p, duration_units[i].name, len)) {
+			*p += len;
+			return i;
+		}
+	}
+	return -1;
+}
+
+int clock_parse_duration(const char *text, int64_t *ms)
+{
+	const char *p = text;
+	int64_t total = 0;
+	int last_unit = -1;
+
+	if (!*p)
+		return -EINVAL;
+	while (*p) {
+		int64_t n = 0;
+		int unit;
+
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		for (; *p >= '0' && *p <= '9'; p++) {
+			n = n * 10 + (*p - '0');
+			if (n > duration_max_ms)
+				return -ERANGE;
+		}
+		unit = duration_unit(&p);
+		if (unit <= last_unit)
+			return -EINVAL;
+		last_unit = unit;
+		if (n > duration_max_ms / duration_units[unit].ms)
+			return -ERANGE;
+		total += n * duration_units[unit].ms;
+		if (total > duration_max_ms)
+			return -ERANGE;
+	}
+	*ms = total;
+	return 0;
+}
+
+char *clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE])
+{
+	size_t used = 0;
+
+	if (ms <= 0)
+		return strcpy(text, "0s");
+	for (int i = 0; i < DURATION_UNITS; i++) {
+		int64_t n = ms / duration_units[i].ms;
+
+		if (n == 0)
+			continue;
+		used += (size_t)snprintf(text + used, CLOCK_DURATION_SIZE - used, "%lld%s",
+			(long long)n, duration_units[i].name);
+		ms %= duration_units[i].ms;
+	}
+	return text;
+}
