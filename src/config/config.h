@@ -43,10 +43,10 @@ struct config_hook_set {
 };
 
 struct config_job {
-	const char *id;   /* digits */
-	const char *name; /* NULL = none */
+	const char *id;           /* digits */
+	const char *name;         /* NULL = none */
 	int64_t overdue_after_ms; /* the account's, if the job says nothing */
-	bool has_hooks;   /* it names its hooks (maybe none: `hooks: []`); else the account's apply */
+	bool has_hooks; /* it names its hooks (maybe none: `hooks: []`); else the account's apply */
 	struct config_hook_set hooks;
 };
 
@@ -62,7 +62,7 @@ struct config_account {
 	int64_t max_in_flight;
 	struct config_poll poll;
 	struct config_hook_set hooks; /* resolved: all hooks if the account names none */
-	struct config_job *jobs; /* those in the list, then those of jobs_file */
+	struct config_job *jobs;      /* those in the list, then those of jobs_file */
 	size_t n_jobs;
 };
 
@@ -94,7 +94,7 @@ struct config {
 	size_t n_accounts;
 	struct config_hook *hooks;
 	size_t n_hooks;
-	struct config_strings *strings; /* where jobs' ids and names live */
+	struct config_strings *strings; /* where all texts live */
 };
 
 /* What is wrong, or merely worth a warning, with its place. */
@@ -108,29 +108,33 @@ struct config_problem {
 struct config_problems {
 	struct config_problem *list; /* in the order of file, line, column */
 	size_t n;
-	size_t n_errors;
+	size_t n_errors; /* all, even if so many are found that the last line only counts them */
 };
 
 /*
- * Loads and checks the file whole. 0 and *out, or CONFIG_E_INVALID with at least one error among the
- * problems (*out is NULL), or a negative error. Warnings may come with either. A file that cannot be read is a
- * problem, too. is_check: `--check`, where %d without $CREDENTIALS_DIRECTORY is a warning only. Secrets'
- * files are checked for owner, mode and kind but not read.
+ * Loads and checks the file whole. 0 and *out, or CONFIG_E_INVALID with at least one error among
+ * the problems (*out is NULL), or a negative error. Warnings may come with either. A file that
+ * cannot be read is a problem, too. is_check: `--check`, where %d without $CREDENTIALS_DIRECTORY is
+ * a warning only. Secrets' files are checked for owner, mode and kind but not read.
  */
 enum { CONFIG_E_INVALID = 1 };
-int config_load(const char *file, bool is_check, struct config **out, struct config_problems *problems);
+int config_load(
+        const char *file, bool is_check, struct config **out, struct config_problems *problems);
 struct config *config_free(struct config *config);
 void config_problems_deinit(struct config_problems *problems);
 /* "file:line:column: error: words\n" for each. */
 void config_problems_print(const struct config_problems *problems, struct buf *out);
+
+/* What is wrong with a job's name: "is empty", "holds a \"/\""; NULL if it is right. */
+const char *config_job_name_problem(const char *name);
 
 /* NULL if there is none. */
 const struct config_account *config_account_find(const struct config *config, const char *name);
 const struct config_hook *config_hook_find(const struct config *config, const char *name);
 
 /*
- * The keys whose values differ between the two and cannot change while the daemon runs, as "state_dir,
- * max_clients"; empty if a reload may go on.
+ * The keys whose values differ between the two and cannot change while the daemon runs, as
+ * "state_dir, max_clients"; empty if a reload may go on.
  */
 void config_restart_keys(const struct config *old, const struct config *new, struct buf *out);
 

@@ -1,7 +1,7 @@
 /*
- * The one table of options: name, where it stands, type, range, default, whether a reload may change
- * it, and its sentence of help. The loader, bulkwatchd.yaml(5), the sample file and the JSON Schema are all
- * checked against it by tests.
+ * The one table of options: name, where it stands, type, range, default, whether a reload may
+ * change it, and its sentence of help. The loader, bulkwatchd.yaml(5), the sample file and the JSON
+ * Schema are all checked against it by tests.
  */
 #pragma once
 
@@ -26,29 +26,29 @@ enum option_type {
 	OPTION_URL,      /* https, or http to loopback; origin only, or with a path for webhooks */
 	OPTION_DURATION, /* ms, min and max in ms */
 	OPTION_INTEGER,
-	OPTION_WORD,     /* one of words */
-	OPTION_NAME,     /* the name of a data center */
-	OPTION_NAMES,    /* a list of hooks' names */
-	OPTION_EVENTS,   /* a list of event types and patterns */
-	OPTION_ARGV,     /* a list of strings, the first a path with a slash in it */
-	OPTION_ID,       /* a job's id */
+	OPTION_WORD,   /* one of words */
+	OPTION_NAME,   /* the name of a data center */
+	OPTION_NAMES,  /* a list of hooks' names */
+	OPTION_EVENTS, /* a list of event types and patterns */
+	OPTION_ARGV,   /* a list of strings, the first a path with a slash in it */
+	OPTION_ID,     /* a job's id */
 	OPTION_JOB_NAME,
-	OPTION_FILES,    /* a list of glob patterns */
-	OPTION_SECTION,  /* a mapping or list of its own */
+	OPTION_FILES,   /* a list of glob patterns */
+	OPTION_SECTION, /* a mapping or list of its own */
 };
 
 struct option {
 	enum option_scope scope;
 	const char *name;
 	enum option_type type;
-	int64_t min, max;          /* of OPTION_DURATION (ms) and OPTION_INTEGER */
-	const char *const *words;  /* of OPTION_WORD, NULL-terminated; the index is the value */
+	int64_t min, max;         /* of OPTION_DURATION (ms) and OPTION_INTEGER */
+	const char *const *words; /* of OPTION_WORD, NULL-terminated; the index is the value */
 	const char *const *later_words; /* those of words that are refused as not yet supported */
-	const char *default_text;  /* as it would stand in the file; NULL = no default */
+	const char *default_text;       /* as it would stand in the file; NULL = no default */
 	bool is_required;
 	bool needs_restart;
 	bool is_supported; /* false: refused as not yet supported */
-	size_t offset;     /* of its field in the scope's struct; OPTIONS_NO_FIELD if handled by hand */
+	size_t offset; /* of its field in the scope's struct; OPTIONS_NO_FIELD if handled by hand */
 	const char *help;
 };
 

@@ -21,7 +21,7 @@ void problems_deinit(struct problems *problems)
 uint32_t problems_file(struct problems *problems, const char *name)
 {
 	problems->files =
-		mem_resize(problems->files, problems->n_files + 1, sizeof(*problems->files));
+	        mem_resize(problems->files, problems->n_files + 1, sizeof(*problems->files));
 	problems->files[problems->n_files] = mem_strdup(name);
 	return (uint32_t)problems->n_files++;
 }
@@ -32,27 +32,27 @@ const char *problems_file_name(const struct problems *problems, struct place at)
 }
 
 static void problems_addv(struct problems *problems, struct place at, bool is_warning,
-	const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+        const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
 static void problems_addv(struct problems *problems, struct place at, bool is_warning,
-	const char *format, va_list args)
+        const char *format, va_list args)
 {
 	struct buf words = {0};
 
 	if (!is_warning)
 		problems->n_errors++;
-	if (problems->n == PROBLEMS_MAX) {
+	/* Warnings leave room for the errors, without which nobody would know why it is refused. */
+	if (problems->n >= (is_warning ? PROBLEMS_MAX / 2 : PROBLEMS_MAX)) {
 		problems->n_dropped++;
 		return;
 	}
 	if (problems->n == problems->cap) {
 		problems->cap = problems->cap ? problems->cap * 2 : 16;
-		problems->list =
-			mem_resize(problems->list, problems->cap, sizeof(*problems->list));
+		problems->list = mem_resize(problems->list, problems->cap, sizeof(*problems->list));
 	}
 	buf_addv(&words, format, args);
 	problems->list[problems->n++] =
-		(struct problem){.at = at, .is_warning = is_warning, .words = buf_steal(&words)};
+	        (struct problem){.at = at, .is_warning = is_warning, .words = buf_steal(&words)};
 }
 
 void problems_add(struct problems *problems, struct place at, const char *format, ...)
@@ -103,19 +103,19 @@ void problems_finish(struct problems *problems, struct config_problems *out)
 		struct problem *problem = &problems->list[i];
 
 		out->list[i] = (struct config_problem){
-			.file = mem_strdup(problems->files[problem->at.file]),
-			.line = problem->at.line,
-			.column = problem->at.column,
-			.is_warning = problem->is_warning,
-			.words = problem->words,
+		        .file = mem_strdup(problems->files[problem->at.file]),
+		        .line = problem->at.line,
+		        .column = problem->at.column,
+		        .is_warning = problem->is_warning,
+		        .words = problem->words,
 		};
 		problem->words = NULL;
 	}
 	problems->n = 0;
 	if (problems->n_dropped > 0)
 		out->list[n] = (struct config_problem){
-			.file = mem_strdup(problems->files[0]),
-			.words = mem_printf("and %zu more problems", problems->n_dropped),
+		        .file = mem_strdup(problems->files[0]),
+		        .words = mem_printf("and %zu more problems", problems->n_dropped),
 		};
 }
 
@@ -140,7 +140,7 @@ void config_problems_print(const struct config_problems *problems, struct buf *o
 		if (problem->line > 0 && problem->column > 0)
 			buf_addf(out, "%zu:", problem->column);
 		buf_addf(out, " %s: %s\n", problem->is_warning ? "warning" : "error",
-			problem->words);
+		        problem->words);
 	}
 }
 

@@ -16,7 +16,10 @@ struct place {
 	uint32_t line, column;
 };
 
-/* More are counted but not kept: nobody reads a thousand, and a file of garbage has millions. */
+/*
+ * More are counted but not kept: nobody reads a thousand, and a file of garbage has millions.
+ * Warnings may take half of the room.
+ */
 enum { PROBLEMS_MAX = 1000 };
 
 struct problem {
@@ -39,9 +42,9 @@ void problems_deinit(struct problems *problems);
 uint32_t problems_file(struct problems *problems, const char *name);
 const char *problems_file_name(const struct problems *problems, struct place at);
 void problems_add(struct problems *problems, struct place at, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 void problems_warn(struct problems *problems, struct place at, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+        __attribute__((format(printf, 3, 4)));
 /* Sorts by place and hands over to *out, whose former content is not looked at. */
 void problems_finish(struct problems *problems, struct config_problems *out);
 

@@ -35,8 +35,8 @@ void config_strings_adopt(struct config_strings *strings, void *memory)
 {
 	if (strings->n_chunks == strings->cap_chunks) {
 		strings->cap_chunks = strings->cap_chunks ? strings->cap_chunks * 2 : 8;
-		strings->chunks = mem_resize(
-			strings->chunks, strings->cap_chunks, sizeof(*strings->chunks));
+		strings->chunks =
+		        mem_resize(strings->chunks, strings->cap_chunks, sizeof(*strings->chunks));
 	}
 	strings->chunks[strings->n_chunks++] = memory;
 }

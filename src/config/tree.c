@@ -35,9 +35,9 @@ struct builder {
 static struct place builder_place(const struct builder *b, yaml_mark_t mark)
 {
 	return (struct place){
-		.file = b->file,
-		.line = (uint32_t)mark.line + 1,
-		.column = (uint32_t)mark.column + 1,
+	        .file = b->file,
+	        .line = (uint32_t)mark.line + 1,
+	        .column = (uint32_t)mark.column + 1,
 	};
 }
 
@@ -49,7 +49,9 @@ static struct place builder_place_of_offset(const struct builder *b, size_t offs
 	for (size_t i = 0; i < offset && i < b->len; i++) {
 		unsigned char c = (unsigned char)b->text[i];
 
-		if (c == '\n' || (c == '\r' && b->text[i + 1] != '\n')) {
+		bool is_last = i + 1 == b->len;
+
+		if (c == '\n' || (c == '\r' && (is_last || b->text[i + 1] != '\n'))) {
 			at.line++;
 			at.column = 1;
 		} else if ((c & 0xc0) != 0x80 && c != '\r') {
@@ -65,15 +67,15 @@ static const char *syntax_words(const char *problem)
 	static const struct {
 		const char *libyaml, *ours;
 	} words[] = {
-		{"did not find expected key", "a key was expected here; is the indentation right?"},
-		{"mapping values are not allowed in this context",
-			"a \": \" is not allowed here; is the indentation right, or are quotes "
-			"missing?"},
-		{"found character that cannot start any token",
-			"no value can begin with this character; put it in quotes"},
-		{"could not find expected ':'", "a \":\" was expected after the key before this"},
-		{"did not find expected <document start>",
-			"the file has more after its end; is the indentation right?"},
+	        {"did not find expected key", "a key was expected here; is the indentation right?"},
+	        {"mapping values are not allowed in this context",
+	                "a \": \" is not allowed here; is the indentation right, or are quotes "
+	                "missing?"},
+	        {"found character that cannot start any token",
+	                "no value can begin with this character; put it in quotes"},
+	        {"could not find expected ':'", "a \":\" was expected after the key before this"},
+	        {"did not find expected <document start>",
+	                "the file has more after its end; is the indentation right?"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -81,6 +83,25 @@ static const char *syntax_words(const char *problem)
 			return words[i].ours;
 	}
 	return problem;
+}
+
+/* libyaml's marks count characters; its line and column are found again in the bytes. */
+static bool builder_is_tab_at(const struct builder *b, yaml_mark_t mark)
+{
+	const char *p = b->text, *end = b->text + b->len;
+
+	for (size_t line = 0; line < mark.line && p; line++) {
+		p = memchr(p, '\n', (size_t)(end - p));
+		p = p ? p + 1 : NULL;
+	}
+	if (!p || mark.column >= (size_t)(end - p) || p[mark.column] != '\t')
+		return false;
+	/* What stands before a tab that matters is indentation: a byte a character. */
+	for (size_t i = 0; i < mark.column; i++) {
+		if (p[i] != ' ' && p[i] != '\t')
+			return false;
+	}
+	return true;
 }
 
 static void builder_syntax_error(struct builder *b)
@@ -91,16 +112,17 @@ static void builder_syntax_error(struct builder *b)
 
 	if (parser->error == YAML_READER_ERROR) {
 		at = builder_place_of_offset(b, parser->problem_offset);
-		problems_add(b->problems, at, "%s (code %d)", problem, parser->problem_value);
+		problems_add(b->problems, at, "a control character (U+%04X) in the file",
+		        (unsigned)parser->problem_value);
 		return;
 	}
-	if (parser->problem_mark.index < b->len && b->text[parser->problem_mark.index] == '\t') {
+	if (builder_is_tab_at(b, parser->problem_mark)) {
 		problems_add(b->problems, at, "YAML is indented with spaces, not with tabs");
 		return;
 	}
 	if (parser->context && parser->context_mark.line != parser->problem_mark.line)
 		problems_add(b->problems, at, "YAML syntax: %s (%s that begins at line %zu)",
-			syntax_words(problem), parser->context, parser->context_mark.line + 1);
+		        syntax_words(problem), parser->context, parser->context_mark.line + 1);
 	else
 		problems_add(b->problems, at, "YAML syntax: %s", syntax_words(problem));
 }
@@ -125,8 +147,8 @@ static void builder_take_key(struct builder *b, struct level *level, const struc
 	if (node->kind != TREE_SCALAR)
 		problems_add(b->problems, node->at, "a key must be a single word");
 	else if (node->is_plain && strcmp(node->text, "<<") == 0)
-		problems_add(b->problems, node->at,
-			"merge keys (<<) are not taken; write the keys out");
+		problems_add(
+		        b->problems, node->at, "merge keys (<<) are not taken; write the keys out");
 	else
 		level->key = node->text;
 }
@@ -161,18 +183,24 @@ static void builder_place_node(struct builder *b, struct tree_node *node)
 
 /* Anchors and tags are told of, and the node is read as if it had none. */
 static void builder_refuse_properties(
-	struct builder *b, const yaml_char_t *anchor, const yaml_char_t *tag, yaml_mark_t mark)
+        struct builder *b, const yaml_char_t *anchor, const yaml_char_t *tag, yaml_mark_t mark)
 {
+	static const char core[] = "tag:yaml.org,2002:"; /* what "!!" stands for */
+	const char *tag_text = (const char *)tag;
 	char quoted[QUOTE_SIZE];
 
 	if (anchor)
 		problems_add(b->problems, builder_place(b, mark),
-			"anchors are not taken (&%s); write the value out where it is needed",
-			(const char *)anchor);
-	if (tag)
+		        "anchors are not taken (&%s); write the value out where it is needed",
+		        (const char *)anchor);
+	if (tag && str_has_prefix(tag_text, core))
 		problems_add(b->problems, builder_place(b, mark),
-			"tags are not taken (%s); every value is read as it is written",
-			problems_quote(quoted, (const char *)tag));
+		        "tags are not taken (!!%.20s); every value is read as it is written",
+		        tag_text + strlen(core));
+	else if (tag)
+		problems_add(b->problems, builder_place(b, mark),
+		        "tags are not taken (%s); every value is read as it is written",
+		        problems_quote(quoted, tag_text));
 }
 
 static void builder_scalar(struct builder *b, const yaml_event_t *event)
@@ -182,7 +210,7 @@ static void builder_scalar(struct builder *b, const yaml_event_t *event)
 	struct tree_node *node = builder_node(b, TREE_SCALAR, event->start_mark);
 
 	builder_refuse_properties(
-		b, event->data.scalar.anchor, event->data.scalar.tag, event->start_mark);
+	        b, event->data.scalar.anchor, event->data.scalar.tag, event->start_mark);
 	node->is_plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	node->text = config_strings_add(b->arena, text, len);
 	if (strlen(node->text) != len) {
@@ -197,7 +225,7 @@ static void builder_alias(struct builder *b, const yaml_event_t *event)
 	struct tree_node *node = builder_node(b, TREE_BROKEN, event->start_mark);
 
 	problems_add(b->problems, node->at, "aliases are not taken (*%s); write the value out",
-		(const char *)event->data.alias.anchor);
+	        (const char *)event->data.alias.anchor);
 	builder_place_node(b, node);
 }
 
@@ -207,10 +235,10 @@ static bool builder_open(struct builder *b, enum tree_kind kind, const yaml_even
 
 	if (kind == TREE_LIST)
 		builder_refuse_properties(b, event->data.sequence_start.anchor,
-			event->data.sequence_start.tag, event->start_mark);
+		        event->data.sequence_start.tag, event->start_mark);
 	else
 		builder_refuse_properties(b, event->data.mapping_start.anchor,
-			event->data.mapping_start.tag, event->start_mark);
+		        event->data.mapping_start.tag, event->start_mark);
 	if (b->depth == TREE_DEPTH_MAX) {
 		problems_add(b->problems, node->at, "nested more than %d deep", TREE_DEPTH_MAX);
 		return false;
@@ -250,8 +278,8 @@ static void builder_check_duplicates(struct builder *b, struct tree_node *map)
 			continue;
 		}
 		problems_add(b->problems, sorted[i]->key_at,
-			"duplicate key %s; the first is at line %u",
-			problems_quote(quoted, sorted[i]->key), sorted[first]->key_at.line);
+		        "duplicate key %s; the first is at line %u",
+		        problems_quote(quoted, sorted[i]->key), sorted[first]->key_at.line);
 		sorted[i]->kind = TREE_BROKEN;
 	}
 	free(sorted);
@@ -278,7 +306,7 @@ static bool builder_event(struct builder *b, const yaml_event_t *event)
 		if (b->n_documents++ == 0)
 			return true;
 		problems_add(b->problems, builder_place(b, event->start_mark),
-			"a second document begins here; the file must hold one only");
+		        "a second document begins here; the file must hold one only");
 		return false;
 	case YAML_SCALAR_EVENT:
 		builder_scalar(b, event);
@@ -299,8 +327,8 @@ static bool builder_event(struct builder *b, const yaml_event_t *event)
 	}
 	if (b->n_nodes > TREE_NODES_MAX) {
 		problems_add(b->problems, builder_place(b, event->start_mark),
-			"more than %d values in one file; put jobs into a jobs_file",
-			TREE_NODES_MAX);
+		        "more than %d values in one file; put jobs into a jobs_file",
+		        TREE_NODES_MAX);
 		return false;
 	}
 	return true;
@@ -326,17 +354,23 @@ static bool builder_run(struct builder *b)
 }
 
 struct tree_node *tree_parse(const char *text, size_t len, uint32_t file,
-	struct config_strings *arena, struct problems *problems)
+        struct config_strings *arena, struct problems *problems)
 {
-	struct builder b = {
-		.text = text, .len = len, .file = file, .arena = arena, .problems = problems};
+	struct builder b = {.file = file, .arena = arena, .problems = problems};
 	struct place whole = {.file = file};
 	size_t bad = 0;
 	bool is_whole;
 
+	/* libyaml knows the byte order mark, but would count it as a column. */
+	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		text += 3;
+		len -= 3;
+	}
+	b.text = text;
+	b.len = len;
 	if (!str_is_utf8(text, len, &bad)) {
 		problems_add(problems, builder_place_of_offset(&b, bad),
-			"invalid UTF-8 (byte 0x%02x)", (unsigned char)text[bad]);
+		        "invalid UTF-8 (byte 0x%02x)", (unsigned char)text[bad]);
 		return NULL;
 	}
 	if (!yaml_parser_initialize(&b.parser)) {

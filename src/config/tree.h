@@ -31,9 +31,9 @@ struct tree_node {
 	enum tree_kind kind;
 	bool is_plain; /* a scalar without quotes */
 	struct place at;
-	struct place key_at;    /* of the key, in a map */
-	const char *key;        /* in a map, else NULL */
-	const char *text;       /* of a scalar; no NUL within */
+	struct place key_at;     /* of the key, in a map */
+	const char *key;         /* in a map, else NULL */
+	const char *text;        /* of a scalar; no NUL within */
 	struct tree_node *first; /* child of a list or map, in the order of the file */
 	struct tree_node *next;  /* sibling */
 	size_t n;                /* children */
@@ -44,6 +44,6 @@ struct tree_node {
  * live in the arena.
  */
 struct tree_node *tree_parse(const char *text, size_t len, uint32_t file,
-	struct config_strings *arena, struct problems *problems);
+        struct config_strings *arena, struct problems *problems);
 /* The child of that key, or NULL. */
 const struct tree_node *tree_get(const struct tree_node *map, const char *key);

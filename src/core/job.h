@@ -26,11 +26,15 @@ enum job_kind {
 	JOB_KINDS,
 };
 
-/* Of a word of Zoho's: never JOB_PENDING, never JOB_LOST. */
-enum job_kind job_kind_of_word(const char *word);
+/* The states that are our own words, not Zoho's. */
+#define JOB_STATE_PENDING "PENDING"
+#define JOB_STATE_LOST    "LOST"
+
+/* Of a state as shown and stored. */
+enum job_kind job_kind_of(const char *state);
 bool job_kind_is_finished(enum job_kind kind);
-/* Of a state as stored: PENDING and LOST too. */
-enum job_kind job_kind_of_stored(const char *state);
+/* Zoho may say this word: 1 to JOB_STATE_MAX printable ASCII characters, and none of our own words. */
+bool job_state_is_sayable(const char *word);
 
 /* The part of a job that core/machine decides on. */
 struct job {

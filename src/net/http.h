@@ -18,6 +18,7 @@ enum {
 	HTTP_BODY_MAX_BYTES = 1024 * 1024, /* decompressed bytes of a reply; more is HTTP_E_TOO_LARGE */
 	HTTP_HOST_MAX_CONNECTIONS = 200,   /* in one multi: its cost grows with them (docs/performance.md) */
 	HTTP_HEADERS_MAX = 12,             /* of one request */
+	HTTP_QUEUE_MAX = 100 * 1000,       /* requests of one host that wait to be sent */
 };
 
 struct http;
@@ -41,7 +42,7 @@ struct http_request {
 	const char *post_body; /* NULL = GET */
 	size_t post_len;
 	const char *headers[HTTP_HEADERS_MAX]; /* "Name: value", up to the first NULL; control characters are refused */
-	int64_t timeout_ms; /* start to end, more than 0 */
+	int64_t timeout_ms; /* start to end, more than 0; it starts when the request leaves our queue */
 	bool wants_headers;   /* keep the raw reply headers (64 KiB at most) */
 };
 
@@ -59,6 +60,7 @@ struct http_answer {
 	int64_t duration_ms;
 	const char *headers; /* if wanted, else "" */
 	bool was_reused;     /* went over a connection used before */
+	unsigned n_sent;     /* how often the request went out: 0 = no connection came about */
 };
 
 /* owner is the id that http_submit was given: an id, not a pointer, since its object may be gone. */
@@ -82,8 +84,9 @@ enum { HTTP_E_BAD_REQUEST = 100 }; /* control characters, or a URL of another ho
 
 /*
  * Begins a request. 0: fn will be called once, from http_harvest(). HTTP_E_BAD_REQUEST or a negative
- * error: it will not. A request that failed on a reused connection before any byte of a reply came is
- * tried once more on a fresh connection, within the same time-out; n_sent counts in http_host_sent().
+ * error (-ENOBUFS: HTTP_QUEUE_MAX wait already): it will not. A request that failed on a reused
+ * connection before any byte of a reply came is tried once more on a fresh connection, within the
+ * same time-out; each sending counts in http_host_sent().
  */
 int http_submit(struct http_host *host, const struct http_request *request, http_answer_fn *fn, void *arg, uint64_t owner);
 /* Forgets every request of this fn/arg/owner: the callback will not come. */

@@ -44,11 +44,13 @@ enum { LISTEN_E_PATH = 1, LISTEN_E_BUSY = 2 };
  * unlinked; the caller holds the lock that makes this safe. fn is called for each request.
  */
 int listen_unix_new(struct listen_group *group, const char *path, mode_t mode, listen_request_fn *fn, void *arg, struct listen **out, char *words, size_t size);
-/* An inherited listening socket (socket activation): never unlinked. */
+/* An inherited listening socket (socket activation): never unlinked. Taken over unless -EINVAL, -ENOTSOCK. */
 int listen_fd_new(struct listen_group *group, int fd, listen_request_fn *fn, void *arg, struct listen **out);
-/* Loopback TCP, for /metrics. */
+/* Loopback TCP, for /metrics: a numeric loopback address, else -EINVAL; port 0 = the kernel's choice. */
 int listen_tcp_new(struct listen_group *group, const char *address, uint16_t port, listen_request_fn *fn, void *arg, struct listen **out);
-/* Closes the socket, its connections and held requests (on_gone is called), unlinks what it made. */
+/* The TCP port; 0 for a Unix socket. */
+uint16_t listen_port(const struct listen *listen);
+/* Not inside a request's callback. Closes the socket, its connections and held requests (on_gone is called), unlinks what it made. */
 struct listen *listen_free(struct listen *listen);
 
 /* Borrowed from the request; decoded. */

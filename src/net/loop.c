@@ -34,14 +34,15 @@ struct loop_deferred {
 };
 
 struct loop {
-	struct event_base *base; /* owned */
-	struct loop_clock *clock; /* owned */
+	struct event_base *base;        /* owned */
+	struct loop_clock *clock;       /* owned */
 	struct loop_deferred *deferred; /* owned */
 	size_t n_deferred;
 	size_t cap_deferred;
 	loop_fn *turn_end;
 	void *turn_end_arg;
 	bool is_running;
+	bool is_dispatching; /* inside libevent */
 	bool is_stopping;
 	bool is_woken;
 };
@@ -126,15 +127,23 @@ void loop_set_turn_end(struct loop *loop, loop_fn *fn, void *arg)
 	loop->turn_end_arg = arg;
 }
 
+/*
+ * EVLOOP_ONCE stands in both kinds of turn: EVLOOP_NONBLOCK alone goes on for as long as there is
+ * something ready, so that steady traffic would keep the turn from ending.
+ */
 static int loop_turn(struct loop *loop)
 {
 	bool may_wait = !loop->is_woken && loop->n_deferred == 0;
-	int flags = EVLOOP_NO_EXIT_ON_EMPTY | (may_wait ? EVLOOP_ONCE : EVLOOP_NONBLOCK);
+	int flags = EVLOOP_NO_EXIT_ON_EMPTY | EVLOOP_ONCE | (may_wait ? 0 : EVLOOP_NONBLOCK);
+	int result;
 
 	loop->is_woken = false;
 	loop->clock->is_read = false;
+	loop->is_dispatching = true;
 	errno = 0;
-	if (event_base_loop(loop->base, flags) < 0)
+	result = event_base_loop(loop->base, flags);
+	loop->is_dispatching = false;
+	if (result < 0)
 		return errno ? -errno : -EIO;
 	if (loop->turn_end)
 		loop->turn_end(loop->turn_end_arg);
@@ -174,8 +183,8 @@ void loop_defer(struct loop *loop, loop_fn *fn, void *arg)
 {
 	if (loop->n_deferred == loop->cap_deferred) {
 		loop->cap_deferred = loop->cap_deferred ? loop->cap_deferred * 2 : 8;
-		loop->deferred = mem_resize(
-			loop->deferred, loop->cap_deferred, sizeof(*loop->deferred));
+		loop->deferred =
+		        mem_resize(loop->deferred, loop->cap_deferred, sizeof(*loop->deferred));
 	}
 	loop->deferred[loop->n_deferred++] = (struct loop_deferred){.fn = fn, .arg = arg};
 }
@@ -188,6 +197,10 @@ void loop_wake(struct loop *loop)
 /*
  * The delay is taken from a fresh reading: a turn's end may be long after the turn's own time.
  * Waking too early is right, since loop_timer_fire() arms anew.
+ *
+ * What is due already is made active at once, which saves the timer heap; but not from inside
+ * libevent's processing, which would run it in the same turn: a timer that keeps setting itself to
+ * now would then never let the turn end.
  */
 static void loop_timer_arm(struct loop_timer *timer)
 {
@@ -197,11 +210,15 @@ static void loop_timer_arm(struct loop_timer *timer)
 
 	if (timer->at_mono_ms > now_mono_ms)
 		delay_ms = timer->at_mono_ms - now_mono_ms;
+	if (delay_ms == 0 && !timer->loop->is_dispatching) {
+		event_active(timer->event, EV_TIMEOUT, 0);
+		return;
+	}
 	if (delay_ms > LOOP_WAIT_MAX_MS || delay_ms < 0)
 		delay_ms = LOOP_WAIT_MAX_MS;
 	wait = (struct timeval){
-		.tv_sec = (time_t)(delay_ms / 1000),
-		.tv_usec = (suseconds_t)(delay_ms % 1000 * 1000),
+	        .tv_sec = (time_t)(delay_ms / 1000),
+	        .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000),
 	};
 	event_add(timer->event, &wait);
 }
@@ -267,8 +284,7 @@ static void loop_signal_fire(evutil_socket_t fd, short what, void *arg)
 	signal->fn(signal->arg);
 }
 
-int loop_signal_new(
-	struct loop *loop, int signo, loop_fn *fn, void *arg, struct loop_signal **out)
+int loop_signal_new(struct loop *loop, int signo, loop_fn *fn, void *arg, struct loop_signal **out)
 {
 	struct loop_signal *signal = MEM_NEW(struct loop_signal);
 

@@ -19,7 +19,10 @@ struct loop_signal;
 
 typedef void loop_fn(void *arg);
 
-/* 0, or -ENOMEM and the like. The loop outlives everything made on it. */
+/*
+ * 0, or -ENOMEM and the like. The loop outlives everything made on it. SIGPIPE is ignored in the whole
+ * process from here on; children get the default back (net/child).
+ */
 int loop_new(struct loop **out);
 /* Takes NULL, returns NULL. Runs what is still deferred. Timers and signals must be freed before. */
 struct loop *loop_free(struct loop *loop);

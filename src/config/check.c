@@ -1,0 +1,150 @@
+/*
+ * What several values tell only together.
+ */
+#include "config/loader.h"
+
+#include <string.h>
+#include <sys/un.h>
+
+#include "util/clock.h"
+#include "util/mem.h"
+
+/* Told at the one of the two that stands in the map: the one that was found, the second if both. */
+static void check_order(struct loader *l, const struct found *found, const char *low_name,
+        int64_t low_ms, const char *high_name, int64_t high_ms)
+{
+	const struct tree_node *low = found_node(found, low_name);
+	const struct tree_node *high = found_node(found, high_name);
+	char low_text[CLOCK_DURATION_SIZE], high_text[CLOCK_DURATION_SIZE];
+
+	if (low_ms <= high_ms || (!low && !high))
+		return;
+	problems_add(&l->problems, (high ? high : low)->at, "%s (%s) is longer than %s (%s)",
+	        low_name, clock_format_duration(low_ms, low_text), high_name,
+	        clock_format_duration(high_ms, high_text));
+}
+
+void check_poll(struct loader *l, const struct config_poll *poll, const struct found *found)
+{
+	check_order(l, found, "min_interval", poll->min_interval_ms, "max_interval",
+	        poll->max_interval_ms);
+}
+
+void check_hook(struct loader *l, const struct config_hook *hook, const struct found *found,
+        const struct entry *entry)
+{
+	const struct tree_node *exec = found_node(found, "exec"), *url = found_node(found, "url");
+	const struct tree_node *secret = found_node(found, "secret_file");
+	bool has_webhooks = value_is_supported(l, option_find(SCOPE_HOOK, "url"));
+	struct place at = entry->node->key_at;
+	char quoted[QUOTE_SIZE];
+
+	check_order(l, found, "retry_first", hook->retry_first_ms, "retry_max", hook->retry_max_ms);
+	problems_quote(quoted, entry->name);
+	if (!exec && !url)
+		problems_add(&l->problems, at, "hook %s: exec %sis required", quoted,
+		        has_webhooks ? "or url " : "");
+	if (!has_webhooks)
+		return;
+	if (exec && url)
+		problems_add(&l->problems, at,
+		        "hook %s: exec and url exclude one another; make two hooks", quoted);
+	if (secret && !url)
+		problems_add(&l->problems, secret->key_at,
+		        "secret_file: it signs a webhook's requests, but there is no url");
+}
+
+void check_datacenter(struct loader *l, const struct config_datacenter *datacenter,
+        const struct found *found, const struct entry *entry)
+{
+	const struct tree_node *api = found_node(found, "api_url");
+	const struct tree_node *accounts = found_node(found, "accounts_url");
+	const struct tree_node *ca = found_node(found, "ca_file");
+	bool is_new = !datacenter->api_url && !datacenter->accounts_url;
+	char quoted[QUOTE_SIZE];
+	const char *wrong;
+
+	problems_quote(quoted, entry->name);
+	if ((!api) != (!accounts))
+		problems_add(&l->problems, entry->node->key_at,
+		        "data center %s: api_url and accounts_url stand together; %s is missing",
+		        quoted, api ? "accounts_url" : "api_url");
+	else if (!api && is_new)
+		problems_add(&l->problems, entry->node->key_at,
+		        "data center %s: api_url and accounts_url are required", quoted);
+	if (!ca || !datacenter->ca_file || (l->flags & LOADER_TEXT_ALONE))
+		return;
+	wrong = path_file_problem(datacenter->ca_file);
+	if (wrong)
+		problems_add(&l->problems, ca->at, "ca_file: %s: %s", datacenter->ca_file, wrong);
+}
+
+/* A ready token, or the three from which tokens are made. */
+static void check_credentials(
+        struct loader *l, const struct found *found, const struct entry *entry)
+{
+	static const char *const three[] = {
+	        "client_id", "client_secret_file", "refresh_token_file"};
+	const struct tree_node *token = found_node(found, "access_token_file");
+	bool is_supported = value_is_supported(l, option_find(SCOPE_ACCOUNT, three[0]));
+	struct place at = entry->node->key_at;
+	char quoted[QUOTE_SIZE];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(three); i++)
+		n += found_node(found, three[i]) != NULL;
+	problems_quote(quoted, entry->name);
+	if (!is_supported) {
+		if (!token)
+			problems_add(&l->problems, at, "account %s: access_token_file is required",
+			        quoted);
+		return;
+	}
+	if (token && n > 0)
+		problems_add(&l->problems, at,
+		        "account %s: access_token_file stands instead of client_id, "
+		        "client_secret_file and refresh_token_file, not beside them",
+		        quoted);
+	if (token || n == ARRAY_LEN(three))
+		return;
+	if (n == 0)
+		problems_add(&l->problems, at,
+		        "account %s: client_id, client_secret_file and refresh_token_file are "
+		        "required, or access_token_file alone",
+		        quoted);
+	for (size_t i = 0; i < ARRAY_LEN(three) && n > 0; i++) {
+		if (!found_node(found, three[i]))
+			problems_add(
+			        &l->problems, at, "account %s: %s is required", quoted, three[i]);
+	}
+}
+
+void check_account(struct loader *l, const struct found *found, const struct entry *entry)
+{
+	char quoted[QUOTE_SIZE];
+
+	if (!found_node(found, "datacenter"))
+		problems_add(&l->problems, entry->node->key_at,
+		        "account %s: datacenter is required", problems_quote(quoted, entry->name));
+	check_credentials(l, found, entry);
+}
+
+void check_root(struct loader *l, const struct found *found)
+{
+	/* Both sockets' names are equally long. */
+	static const size_t max =
+	        sizeof(((struct sockaddr_un *)0)->sun_path) - sizeof("/query.sock");
+	const struct tree_node *runtime = found_node(found, "runtime_dir");
+	const struct tree_node *accounts = found_node(found, "accounts");
+	struct place whole = {0};
+
+	if (strlen(l->config->runtime_dir) > max)
+		problems_add(&l->problems, runtime ? runtime->at : whole,
+		        "runtime_dir: longer than %zu bytes, so the paths of the sockets would be "
+		        "too long for the system (unix(7))",
+		        max);
+	if (l->accounts.n == 0 && (!accounts || accounts->kind == TREE_MAP))
+		problems_warn(&l->problems, whole,
+		        "there are no accounts, so there is nothing to "
+		        "watch");
+}

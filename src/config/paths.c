@@ -1,0 +1,173 @@
+/*
+ * Paths, and the files that they lead to: read whole, or looked at for what makes them unsafe.
+ * Who may write a secret or a hook's program rules over the daemon, so owner and mode are checked
+ * (path_resolution(7) for why the last component alone must not be a symbolic link).
+ */
+#include "config/loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "util/err.h"
+#include "util/mem.h"
+#include "util/str.h"
+
+enum { SECRET_MODE_REFUSED = 027, PROGRAM_MODE_REFUSED = 022, READ_FIRST_BYTES = 16 * 1024 };
+
+char *path_resolve(const char *dir, const char *path)
+{
+	while (str_has_prefix(path, "./") && path[2] != '\0')
+		path += 2;
+	if (path[0] == '/')
+		return mem_strdup(path);
+	return mem_printf("%s/%s", strcmp(dir, "/") == 0 ? "" : dir, path);
+}
+
+char *path_dir_of(const char *file)
+{
+	cleanup(mem_free_p) char *cwd = file[0] == '/' ? NULL : getcwd(NULL, 0);
+	cleanup(mem_free_p) char *whole = path_resolve(cwd ? cwd : "/", file);
+	size_t len = (size_t)(strrchr(whole, '/') - whole);
+
+	return mem_strndup(whole, len ? len : 1);
+}
+
+char *path_beside(const char *file, const char *path)
+{
+	const char *slash = strrchr(file, '/');
+
+	while (str_has_prefix(path, "./") && path[2] != '\0')
+		path += 2;
+	if (path[0] == '/' || !slash)
+		return mem_strdup(path);
+	return mem_printf("%.*s%s", (int)(slash + 1 - file), file, path);
+}
+
+/* A regular file tells its size; what does not is read as it comes. */
+static int path_read_fd(int fd, size_t max_bytes, struct buf *bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max_bytes)
+		return -EFBIG;
+	buf_reserve(bytes, S_ISREG(st.st_mode) ? (size_t)st.st_size + 1 : READ_FIRST_BYTES);
+	for (;;) {
+		ssize_t n;
+
+		buf_reserve(bytes, 1);
+		n = read(fd, bytes->data + bytes->len, bytes->cap - bytes->len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		bytes->len += (size_t)n;
+		if (bytes->len > max_bytes)
+			return -EFBIG;
+	}
+	bytes->data[bytes->len] = '\0';
+	return 0;
+}
+
+int path_read(const char *path, size_t max_bytes, bool must_be_regular, char **text, size_t *len)
+{
+	/* A FIFO without a writer must not hold us up where only regular files are right. */
+	cleanup(mem_close_p) int fd =
+	        open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (must_be_regular ? O_NONBLOCK : 0));
+	cleanup(buf_deinit) struct buf bytes = {0};
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (must_be_regular && !S_ISREG(st.st_mode))
+		return -ENODEV;
+	r = path_read_fd(fd, max_bytes, &bytes);
+	if (r < 0)
+		return r;
+	*len = bytes.len;
+	*text = buf_steal(&bytes);
+	return 0;
+}
+
+static bool owner_is_trusted(const struct stat *st)
+{
+	return st->st_uid == 0 || st->st_uid == geteuid();
+}
+
+const char *path_secret_problem(const char *path, struct buf *words)
+{
+	cleanup(mem_close_p) int fd =
+	        open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 && errno == ELOOP)
+		return "is a symbolic link; name the file itself";
+	if (fd < 0 && errno == ENOENT)
+		return "does not exist";
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		buf_addf(words, "cannot be read: %s", err_text(-errno));
+		return buf_str(words);
+	}
+	if (!S_ISREG(st.st_mode))
+		return "is not a regular file";
+	if (!owner_is_trusted(&st)) {
+		buf_addf(words,
+		        "belongs to user %u; it must belong to root or to user %u, who runs this",
+		        (unsigned)st.st_uid, (unsigned)geteuid());
+		return buf_str(words);
+	}
+	if (st.st_mode & SECRET_MODE_REFUSED) {
+		buf_addf(words,
+		        "has mode %04o, open to more than its owner and readers of its group; try: "
+		        "chmod 600",
+		        (unsigned)(st.st_mode & 07777));
+		return buf_str(words);
+	}
+	return NULL;
+}
+
+const char *path_program_problem(const char *path, bool *is_missing)
+{
+	struct stat st;
+
+	*is_missing = false;
+	if (stat(path, &st) < 0) {
+		*is_missing = errno == ENOENT;
+		return *is_missing ? "does not exist yet" : err_text(-errno);
+	}
+	if (S_ISDIR(st.st_mode))
+		return "is a directory";
+	if (!S_ISREG(st.st_mode))
+		return "is not a regular file";
+	if (!(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
+		return "is not executable; try: chmod +x";
+	if (!owner_is_trusted(&st))
+		return "belongs to neither root nor the user who runs this";
+	if (st.st_mode & PROGRAM_MODE_REFUSED)
+		return "may be written by its group or by others; try: chmod go-w";
+	return NULL;
+}
+
+const char *path_file_problem(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno == ENOENT ? "does not exist" : err_text(-errno);
+	if (S_ISDIR(st.st_mode))
+		return "is a directory";
+	if (!S_ISREG(st.st_mode))
+		return "is not a regular file";
+	if (access(path, R_OK) < 0)
+		return err_text(-errno);
+	return NULL;
+}

@@ -1,0 +1,149 @@
+/* bulkwatch config: the configuration's file, checked and shown without the daemon's help. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "ctl/answer.h"
+#include "ctl/commands.h"
+#include "util/err.h"
+#include "util/mem.h"
+
+#define CONFIG_DEFAULT_FILE "/etc/bulkwatch/bulkwatchd.yaml"
+
+/* The file of the daemon that runs, or else the one that it would read by default. Owned. */
+static char *config_file(struct ctl *ctl, const struct args *args)
+{
+	cleanup(client_free_p) struct client *client = NULL;
+	struct client_request request = {.path = "/v1/status", .is_quiet = true};
+	struct answer answer = {0};
+	struct json *json = NULL;
+	const char *file = NULL;
+	char *copy;
+
+	if (args->n_operands > 1)
+		return mem_strdup(args->operands[1]);
+	client = client_new(ctl, SOCKET_QUERY);
+	if (client && client_ask(client, &request, &answer) == CTL_OK && answer.status == 200 &&
+	        json_parse(buf_str(&answer.body), answer.body.len, ANSWER_MAX_BYTES, &json) ==
+	                JSON_OK)
+		file = json_get_string(json, json_root(json), "config_file");
+	copy = mem_strdup(file ? file : CONFIG_DEFAULT_FILE);
+	json_free(json);
+	answer_deinit(&answer);
+	return copy;
+}
+
+static void print_safe(FILE *to, const char *text)
+{
+	struct buf safe = {0};
+
+	/* Line by line: newlines are ours. */
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		cleanup(mem_free_p) char *line = mem_strndup(text, len);
+
+		buf_clear(&safe);
+		text_add_safe(&safe, line, true);
+		fprintf(to, "%s\n", buf_str(&safe));
+		text += len + (text[len] == '\n');
+	}
+	buf_deinit(&safe);
+}
+
+static void print_problems(const struct config_problems *problems)
+{
+	struct buf text = {0};
+
+	config_problems_print(problems, &text);
+	print_safe(stderr, buf_str(&text));
+	buf_deinit(&text);
+}
+
+static void print_problems_json(const char *file, const struct config_problems *problems)
+{
+	struct buf text = {0}, safe = {0};
+	struct json_out out;
+
+	json_out_init(&out, &text, false);
+	json_open_object(&out, NULL);
+	json_put_string(&out, "file", file);
+	json_put_bool(&out, "valid", problems->n_errors == 0);
+	json_open_array(&out, "problems");
+	for (size_t i = 0; i < problems->n; i++) {
+		const struct config_problem *problem = &problems->list[i];
+
+		json_open_object(&out, NULL);
+		json_put_string(&out, "file", problem->file);
+		json_put_integer(&out, "line", (int64_t)problem->line);
+		json_put_integer(&out, "column", (int64_t)problem->column);
+		json_put_string(&out, "severity", problem->is_warning ? "warning" : "error");
+		json_put_string(&out, "message", problem->words);
+		json_close_object(&out);
+	}
+	json_close_array(&out);
+	json_close_object(&out);
+	json_out_deinit(&out);
+	text_add_safe_json(&safe, buf_str(&text), text.len);
+	printf("%s\n", buf_str(&safe));
+	buf_deinit(&text);
+	buf_deinit(&safe);
+}
+
+static const char *plural(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void config_say(const char *file, const struct config_problems *problems)
+{
+	size_t n_warnings = problems->n - problems->n_errors;
+	struct buf safe = {0};
+
+	text_add_safe(&safe, file, true);
+	if (problems->n_errors > 0)
+		printf("%s: %zu error%s, %zu warning%s\n", buf_str(&safe), problems->n_errors,
+		        plural(problems->n_errors), n_warnings, plural(n_warnings));
+	else
+		printf("%s: valid, %zu warning%s\n", buf_str(&safe), n_warnings,
+		        plural(n_warnings));
+	buf_deinit(&safe);
+}
+
+static void config_print(const struct config *config)
+{
+	struct buf text = {0};
+
+	config_show(config, &text);
+	print_safe(stdout, buf_str(&text));
+	buf_deinit(&text);
+}
+
+int cmd_config(struct ctl *ctl, const struct args *args)
+{
+	bool is_check = strcmp(args->operands[0], "check") == 0;
+	struct config_problems problems = {0};
+	struct config *config = NULL;
+	cleanup(mem_free_p) char *file = NULL;
+	int code;
+
+	if (!is_check && ctl->is_json)
+		return args_refuse(args, "config show has no --json; what it prints is YAML");
+	file = config_file(ctl, args);
+	code = config_load(file, true, &config, &problems);
+	if (code < 0) {
+		ctl_say("%s: %s", file, err_text(code));
+		config_problems_deinit(&problems);
+		return CTL_OTHER;
+	}
+	if (is_check && ctl->is_json)
+		print_problems_json(file, &problems);
+	else if (is_check || code != 0)
+		print_problems(&problems);
+	if (is_check && !ctl->is_json)
+		config_say(file, &problems);
+	if (!is_check && code == 0)
+		config_print(config);
+	config_problems_deinit(&problems);
+	config_free(config);
+	return code == 0 ? CTL_OK : CTL_CONFIG;
+}

@@ -1,0 +1,82 @@
+/*
+ * Accounts and data centers as they run: who may ask, with which token, over which connections.
+ *
+ * Accounts are known by handle (stable while the daemon runs) and by name. An account that left the
+ * configuration keeps its handle; when it comes back it is the same one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "core/gate.h"
+#include "core/schedule.h"
+#include "daemon/hooks.h"
+#include "daemon/secret.h"
+#include "net/http.h"
+#include "util/heap.h"
+#include "wire/json.h"
+
+struct accounts;
+
+struct datacenter {
+	char *name, *api_url, *ca_file;
+	struct http_host *host; /* made with the first account */
+	struct circuit circuit;
+	size_t n_in_flight;
+	bool is_configured;
+	struct account *waiting, **waiting_tail; /* for one of the host's connections, in order */
+	char problem[256];                       /* the last failure that counted for the circuit */
+};
+
+struct account {
+	uint32_t handle;
+	char *name;
+	bool is_configured;
+	struct datacenter *datacenter;
+	enum config_service service;
+	struct poll_policy policy;
+	int64_t timeout_ms;
+	int64_t max_in_flight;
+	const struct hook_set *hooks; /* of jobs that name none */
+	struct secret token;
+	int64_t token_looked_at_mono_ms;
+	struct gate gate;
+	bool is_pause_told; /* what the journal says last: account.paused or not */
+	enum error_class told_reason;
+	char problem[MESSAGE_MAX_BYTES]; /* why it is held or paused, in words */
+	struct heap due;                 /* struct tracked by the mono time of their next poll */
+	struct heap_node node;           /* in the poller's queue, by when it may act */
+	struct account *next_waiting;
+	bool is_waiting;
+	size_t n_in_flight;
+	size_t n_jobs;    /* watched */
+	size_t n_unknown; /* of these: Zoho's last answer was "no such job" */
+	uint64_t n_polls, n_answers;
+};
+
+struct accounts *accounts_new(struct http *http);
+/* No request may be in flight. */
+struct accounts *accounts_free(struct accounts *accounts);
+
+/*
+ * Takes over data centers and accounts of a checked configuration (hooks first: account->hooks are
+ * resolved here). Accounts that are gone are no longer is_configured; their jobs are the caller's matter. 0, or a
+ * negative error, with words.
+ */
+int accounts_apply(struct accounts *accounts, const struct config *config, struct hooks *hooks, struct buf *words);
+
+size_t accounts_count(const struct accounts *accounts); /* handles are below this */
+struct account *accounts_get(const struct accounts *accounts, uint32_t handle);
+struct account *accounts_find(const struct accounts *accounts, const char *name); /* NULL = none; also one that is gone */
+
+/* For jobs of the store whose account is no longer configured: it never asks. */
+struct account *accounts_add_gone(struct accounts *accounts, const char *name, const char *datacenter);
+
+/* Looks at the token's file, at most once a second. True: the token is a new one. */
+bool account_refresh_token(struct account *account, struct now now);
+
+/* The account's state as JSON members (no braces): for the sockets and for events. */
+void account_write(struct json_out *w, const char *key, const struct account *account, struct now now);

@@ -1,0 +1,39 @@
+/*
+ * The doors: HTTP and JSON on query.sock and admin.sock (docs: bulkwatch-api(7)).
+ *
+ * A table of routes says what there is; every handler answers in one bounded slice, holds its request,
+ * or hands it to daemon/streams.
+ */
+#pragma once
+
+#include "daemon/hooks.h"
+#include "daemon/poller.h"
+#include "daemon/tracker.h"
+#include "net/listen.h"
+
+struct control;
+
+/* What the handlers look at and act upon; all borrowed. */
+struct control_context {
+	struct loop *loop;
+	struct tracker *tracker;
+	struct poller *poller;
+	struct hooks *hooks;
+	const char *config_file;
+	int64_t started_wall_ms, started_mono_ms;
+	/* Reloads the configuration: 0, or CONFIG_E_INVALID with problems, or a negative error. */
+	int (*reload)(void *arg, struct buf *result_json);
+	void *reload_arg;
+};
+
+struct control *control_new(const struct control_context *context);
+/* The listeners must be closed before. */
+struct control *control_free(struct control *control);
+
+/* listen_request_fn; arg is the struct control. */
+void control_on_query(void *arg, struct listen_request *request);
+void control_on_admin(void *arg, struct listen_request *request);
+
+/* Part of the turn's end, after the commit: streams and waiters get what is new. */
+void control_publish(struct control *control);
+int64_t control_next_mono(const struct control *control);

@@ -1,0 +1,258 @@
+/* What admin.sock can change: jobs, and the configuration in force. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "daemon/control_private.h"
+#include "daemon/view.h"
+#include "util/mem.h"
+#include "util/str.h"
+
+enum { BODY_MAX_BYTES = 64 * 1024 };
+
+/*
+ * A change is written at once and answered when it is committed, with the turn's end: the answer of a change that the
+ * disk had no room for is 507.
+ */
+struct answer {
+	struct journal_change change;
+	struct control *control;
+	struct listen_request *request; /* NULL: the client has left */
+	int status;
+	bool with_job;
+	char account[NAME_MAX_BYTES + 1], id[JOB_ID_MAX + 1];
+};
+
+static void answer_on_gone(void *arg)
+{
+	((struct answer *)arg)->request = NULL;
+}
+
+static void answer_on_done(struct journal_change *change, bool is_committed)
+{
+	struct answer *answer = container_of(change, struct answer, change);
+	struct call call = {
+		.control = answer->control,
+		.request = answer->request,
+		.account = answer->account,
+		.id = answer->id,
+		.now = loop_now(answer->control->context.loop),
+		.is_admin = true,
+	};
+
+	if (call.request && !is_committed)
+		call_problem(&call, 507, "the disk is full: nothing was changed; try again when there is room");
+	else if (call.request && answer->with_job)
+		control_get_job_as(&call, answer->status);
+	else if (call.request)
+		call_no_content(&call, answer->status);
+	free(answer);
+}
+
+static void answer_after_commit(struct call *call, const char *account, const char *id, int status, bool with_job)
+{
+	struct answer *answer = MEM_NEW(struct answer);
+
+	answer->change.done = answer_on_done;
+	answer->control = call->control;
+	answer->request = call->request;
+	answer->status = status;
+	answer->with_job = with_job;
+	str_copy(answer->account, sizeof(answer->account), account);
+	str_copy(answer->id, sizeof(answer->id), id);
+	listen_hold(call->request, answer_on_gone, answer);
+	journal_add(call->control->context.tracker->journal, &answer->change);
+	loop_wake(call->control->context.loop);
+}
+
+static bool has_room(struct call *call)
+{
+	if (!journal_is_full(call->control->context.tracker->journal))
+		return true;
+	call_problem(call, 507, "the disk is full: nothing was changed; try again when there is room");
+	return false;
+}
+
+/* ---- POST /v1/jobs ---- */
+
+struct job_wish {
+	const char *account, *id, *name;
+};
+
+static bool read_member(struct call *call, const struct json_node *member, struct job_wish *wish)
+{
+	const char **to = NULL;
+
+	if (strcmp(member->key, "account") == 0)
+		to = &wish->account;
+	else if (strcmp(member->key, "id") == 0)
+		to = &wish->id;
+	else if (strcmp(member->key, "name") == 0)
+		to = &wish->name;
+	if (!to) {
+		call_problem(call, 400, "unknown member %.60s; known are account, id, name", member->key);
+		return false;
+	}
+	if (member->type == JSON_NULL && to == &wish->name)
+		return true;
+	*to = json_string(member);
+	if (*to)
+		return true;
+	call_problem(call, 400, "%s: a string was expected%s", member->key,
+	             to == &wish->id ? " (ids are strings of digits, beyond what a number can hold)" : "");
+	return false;
+}
+
+static bool is_fit_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len >= 1 && len <= JOB_NAME_MAX_BYTES && str_is_utf8(name, len, NULL) && !str_has_control(name, len) &&
+	       !strchr(name, '/') && !str_is_digits(name, 1, JOB_NAME_MAX_BYTES);
+}
+
+static bool check_wish(struct call *call, const struct job_wish *wish, struct account **account)
+{
+	if (!wish->account || !wish->id) {
+		call_problem(call, 400, "account and id are required");
+		return false;
+	}
+	if (!str_is_digits(wish->id, 1, JOB_ID_MAX)) {
+		call_problem(call, 400, "id: 1 to %d digits were expected", JOB_ID_MAX);
+		return false;
+	}
+	if (wish->name && !is_fit_name(wish->name)) {
+		call_problem(call, 400,
+		             "name: 1 to %d bytes of UTF-8 were expected, no control character, no '/', not digits alone",
+		             JOB_NAME_MAX_BYTES);
+		return false;
+	}
+	*account = accounts_find(call->control->context.tracker->accounts, wish->account);
+	if (*account && (*account)->is_configured)
+		return true;
+	call_problem(call, 404, "there is no account %.63s in the configuration", wish->account);
+	return false;
+}
+
+static void watch(struct call *call, const struct job_wish *job, struct account *account)
+{
+	struct tracker *tracker = call->control->context.tracker;
+	struct tracked *tracked = registry_find(tracker->registry, account->handle, job->id);
+	struct tracker_wish wish = {
+		.account = account,
+		.id = job->id,
+		.name = job->name,
+		.overdue_after_ms = account->policy.overdue_after_ms,
+		.is_from_socket = true,
+		.n_together = 1,
+	};
+
+	if (tracked && tracked->is_changing) {
+		call_problem(call, 503, "the job is being changed this very moment: try again");
+		return;
+	}
+	if (!tracked)
+		tracker_watch(tracker, &wish);
+	answer_after_commit(call, account->name, job->id, tracked ? 200 : 201, true);
+}
+
+void control_post_job(struct call *call)
+{
+	cleanup(json_free_p) struct json *json = NULL;
+	struct job_wish wish = {0};
+	struct account *account;
+	size_t len;
+	const char *body = listen_body(call->request, &len);
+	enum json_error error = json_parse(body, len, BODY_MAX_BYTES, &json);
+
+	if (!has_room(call))
+		return;
+	if (error || json_root(json)->type != JSON_OBJECT) {
+		call_problem(call, 400, "the body: an object with account and id was expected; it is %s",
+		             error ? json_error_words(error) : "no object");
+		return;
+	}
+	for (const struct json_node *m = json_first(json, json_root(json)); m; m = json_next(json, m)) {
+		if (!read_member(call, m, &wish))
+			return;
+	}
+	if (check_wish(call, &wish, &account))
+		watch(call, &wish, account);
+}
+
+/* ---- one job ---- */
+
+/* The watched job of the path, ready to be changed; NULL: answered. */
+static struct tracked *job_to_change(struct call *call)
+{
+	struct tracked *tracked = call_job(call);
+
+	if (!has_room(call))
+		return NULL;
+	if (!tracked)
+		call_problem(call, 404, "account %.63s has no watched job %.63s", call->account, call->id);
+	else if (tracked->is_changing)
+		call_problem(call, 503, "the job is being changed this very moment: try again");
+	else
+		return tracked;
+	return NULL;
+}
+
+void control_delete_job(struct call *call)
+{
+	struct tracked *tracked = job_to_change(call);
+
+	if (!tracked)
+		return;
+	tracker_unwatch(call->control->context.tracker, tracked, true);
+	answer_after_commit(call, call->account, call->id, 204, false);
+}
+
+void control_poll_job(struct call *call)
+{
+	struct tracked *tracked = job_to_change(call);
+
+	if (!tracked)
+		return;
+	if (tracked->is_paused) {
+		call_problem(call, 409, "the job is paused: resume it first");
+		return;
+	}
+	poller_poll_now(call->control->context.poller, tracked);
+	answer_after_commit(call, call->account, call->id, 202, true);
+}
+
+static void set_paused(struct call *call, bool is_paused)
+{
+	struct tracked *tracked = job_to_change(call);
+
+	if (!tracked)
+		return;
+	if (tracked->is_paused != is_paused)
+		tracker_pause(call->control->context.tracker, tracked, is_paused);
+	answer_after_commit(call, call->account, call->id, 202, true);
+}
+
+void control_pause_job(struct call *call)
+{
+	set_paused(call, true);
+}
+
+void control_resume_job(struct call *call)
+{
+	set_paused(call, false);
+}
+
+/* ---- the configuration ---- */
+
+void control_post_reload(struct call *call)
+{
+	const struct control_context *context = &call->control->context;
+	cleanup(buf_deinit) struct buf body = {0};
+	int r = context->reload(context->reload_arg, &body);
+
+	if (r == 0)
+		call_reply(call, 200, &body);
+	else
+		listen_reply(call->request, r > 0 ? 422 : 500, "application/problem+json", buf_str(&body), body.len, NULL);
+}

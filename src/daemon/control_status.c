@@ -1,0 +1,161 @@
+/* GET /v1/status, /v1/accounts, /v1/hooks: how the daemon itself does. */
+#include <string.h>
+
+#include "daemon/control_private.h"
+#include "util/mem.h"
+
+enum { STATES_MAX = 32 };
+
+struct state_count {
+	const char *state; /* interned: equal pointers are equal words */
+	int64_t n;
+};
+
+/* Words beyond STATES_MAX (nobody says so many) are counted together. */
+static size_t count_states(const struct registry *registry, struct state_count counts[static STATES_MAX])
+{
+	struct tracked *tracked;
+	uint32_t cursor = 0;
+	size_t n = 0;
+
+	while ((tracked = registry_each(registry, &cursor))) {
+		size_t i = 0;
+
+		while (i < n && counts[i].state != tracked->job.state)
+			i++;
+		if (i == n && n < STATES_MAX)
+			counts[n++] = (struct state_count){.state = tracked->job.state};
+		counts[i < n ? i : n - 1].n++;
+	}
+	return n;
+}
+
+static void write_counts(struct json_out *w, const struct registry *registry)
+{
+	struct state_count counts[STATES_MAX];
+	size_t n = count_states(registry, counts);
+	int64_t finished = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (job_kind_is_finished(job_kind_of(counts[i].state)))
+			finished += counts[i].n;
+	}
+	json_open_object(w, "jobs");
+	json_put_integer(w, "watched", (int64_t)registry_count(registry));
+	json_put_integer(w, "finished", finished);
+	json_open_object(w, "by_state");
+	for (size_t i = 0; i < n; i++)
+		json_put_integer(w, counts[i].state, counts[i].n);
+	json_close_object(w);
+	json_close_object(w);
+}
+
+static void write_accounts(struct call *call, struct json_out *w)
+{
+	const struct accounts *accounts = call->control->context.tracker->accounts;
+
+	json_open_array(w, "accounts");
+	for (size_t i = 0; i < accounts_count(accounts); i++) {
+		const struct account *account = accounts_get(accounts, (uint32_t)i);
+
+		if (account->is_configured)
+			account_write(w, NULL, account, call->now);
+	}
+	json_close_array(w);
+}
+
+static void write_hook(struct json_out *w, const struct hook_info *info)
+{
+	json_open_object(w, NULL);
+	json_put_string(w, "name", info->name);
+	json_put_string(w, "state", info->config ? "ok" : "parked");
+	json_open_array(w, "on");
+	for (int type = EVENT_NONE + 1; info->config && type < EVENT_TYPES; type++) {
+		if (event_set_has(info->config->on, (enum event_type)type))
+			json_put_string(w, NULL, event_type_name((enum event_type)type));
+	}
+	json_close_array(w);
+	json_open_array(w, "exec");
+	for (size_t i = 0; info->config && info->config->exec && info->config->exec[i]; i++)
+		json_put_string(w, NULL, info->config->exec[i]);
+	json_close_array(w);
+	json_put_integer(w, "running", (int64_t)info->n_running);
+	json_put_integer(w, "pending", (int64_t)info->n_pending);
+	if (info->oldest_seq)
+		json_put_integer(w, "oldest_pending_seq", info->oldest_seq);
+	else
+		json_put_null(w, "oldest_pending_seq");
+	json_close_object(w);
+}
+
+static void write_hooks(struct call *call, struct json_out *w)
+{
+	struct hook_info info;
+
+	json_open_array(w, "hooks");
+	for (uint32_t i = 0; hooks_info(call->control->context.hooks, i, &info); i++) {
+		if (info.config || info.n_pending)
+			write_hook(w, &info);
+	}
+	json_close_array(w);
+}
+
+static void write_database(struct call *call, struct json_out *w)
+{
+	struct store *store = call_store(call);
+	bool is_full = journal_is_full(call->control->context.tracker->journal);
+
+	json_open_object(w, "database");
+	json_put_string(w, "state", is_full ? "full" : "ok");
+	json_put_string(w, "detail", is_full ? "the disk is full: polls and hooks pause until there is room" : NULL);
+	json_put_string(w, "instance", store_instance(store));
+	json_put_integer(w, "bytes", store_size(store));
+	json_put_integer(w, "pruned_through", store_pruned_through(store));
+	json_close_object(w);
+}
+
+void control_get_status(struct call *call)
+{
+	const struct control_context *context = &call->control->context;
+	cleanup(buf_deinit) struct buf body = {0};
+	struct json_out w;
+
+	json_out_init(&w, &body, false);
+	json_open_object(&w, NULL);
+	json_put_string(&w, "version", BULKWATCH_VERSION);
+	json_put_string(&w, "config_file", context->config_file);
+	json_put_time(&w, "started", context->started_wall_ms);
+	json_put_number(&w, "uptime", (double)(call->now.mono_ms - context->started_mono_ms) / 1000);
+	json_put_integer(&w, "last_seq", store_last_seq(call_store(call)));
+	write_counts(&w, context->tracker->registry);
+	json_put_integer(&w, "in_flight", (int64_t)poller_in_flight(context->poller));
+	write_accounts(call, &w);
+	write_hooks(call, &w);
+	write_database(call, &w);
+	json_close_object(&w);
+	json_out_deinit(&w);
+	call_reply(call, 200, &body);
+}
+
+static void reply_list(struct call *call, void (*write)(struct call *call, struct json_out *w))
+{
+	cleanup(buf_deinit) struct buf body = {0};
+	struct json_out w;
+
+	json_out_init(&w, &body, false);
+	json_open_object(&w, NULL);
+	write(call, &w);
+	json_close_object(&w);
+	json_out_deinit(&w);
+	call_reply(call, 200, &body);
+}
+
+void control_get_accounts(struct call *call)
+{
+	reply_list(call, write_accounts);
+}
+
+void control_get_hooks(struct call *call)
+{
+	reply_list(call, write_hooks);
+}

@@ -1,0 +1,66 @@
+/*
+ * Deliveries of events to hooks: at least once, never zero, in order per hook and job.
+ *
+ * A delivery is written in the transaction of its event (hooks_offer). An attempt is claimed (counted,
+ * committed) before its program is started, and its end is committed before the next one of the same hook and job
+ * is looked at: whatever instruction the daemon dies at, the delivery is still there or its program has run.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "daemon/journal.h"
+#include "net/child.h"
+#include "util/rng.h"
+
+struct hooks;
+
+/* A set of hooks by handle, shared by all who have the same; lives as long as struct hooks. */
+struct hook_set {
+	size_t n;
+	uint32_t hooks[];
+};
+
+struct hooks *hooks_new(struct loop *loop, struct children *children, struct journal *journal, struct rng *rng);
+/* Nothing may be running but what children_free has ended without telling. */
+struct hooks *hooks_free(struct hooks *hooks);
+
+/*
+ * Takes over the hooks of a configuration. Those that are gone are parked: they keep their deliveries and start none.
+ */
+void hooks_apply(struct hooks *hooks, const struct config *config);
+/* The set of the configuration's indexes, as handles. */
+const struct hook_set *hooks_set_of(struct hooks *hooks, const struct config *config,
+                                    const struct config_hook_set *set);
+/* All that are configured. */
+const struct hook_set *hooks_all(struct hooks *hooks);
+
+/* Brings back what the store holds as pending. Once, after hooks_apply. 0 or a store error. */
+int hooks_load(struct hooks *hooks);
+
+/* A journal_offer_fn; arg is the struct hooks. */
+int hooks_offer(void *arg, const struct store_event *event, const uint32_t *candidates, size_t n, uint32_t about);
+
+/* Part of the turn's end, before the commit: claims what is due and finds a free place. */
+void hooks_dispatch(struct hooks *hooks);
+/* When hooks_dispatch should be called next (mono); INT64_MAX = only after something happened. */
+int64_t hooks_next_mono(const struct hooks *hooks);
+
+/* Starts nothing more; what runs goes on. */
+void hooks_drain(struct hooks *hooks);
+/* Claimed, running, or ended but not yet recorded. */
+size_t hooks_running(const struct hooks *hooks);
+
+struct hook_info {
+	const char *name;
+	const struct config_hook *config; /* NULL = parked */
+	size_t n_running, n_pending;      /* n_pending with those that run */
+	int64_t oldest_seq;               /* of an event not delivered yet; 0 = none */
+};
+/* False beyond the last. Names and config live until the next hooks_apply. */
+bool hooks_info(const struct hooks *hooks, uint32_t handle, struct hook_info *info);
+/* HOOKMATCH_NOBODY if there is none. */
+uint32_t hooks_find(const struct hooks *hooks, const char *name);

@@ -1,0 +1,186 @@
+#include "daemon/journal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "util/err.h"
+#include "util/log.h"
+#include "util/mem.h"
+
+enum {
+	TRY_ROOM_MS = 2000,
+	CHECKPOINT_AFTER_MS = 2000, /* of quiet; a busy store is checkpointed by its size */
+};
+
+struct journal {
+	struct loop *loop;
+	struct store *store;
+	journal_offer_fn *offer;
+	void *offer_arg;
+	journal_published_fn *published;
+	void *published_arg;
+	struct journal_change *first, **tail;
+	int error; /* first of this batch */
+	int fatal; /* of a timer's work, returned by the next commit */
+	bool is_full;
+	struct loop_timer *room_timer;
+	struct loop_timer *checkpoint_timer;
+};
+
+static void become_full(struct journal *journal)
+{
+	if (!journal->is_full)
+		log_error("the disk is full: polls and hooks pause until there is room (%s)", err_text(ERR_FULL));
+	journal->is_full = true;
+	loop_timer_set(journal->room_timer, loop_now(journal->loop).mono_ms + TRY_ROOM_MS);
+}
+
+static void journal_on_room_timer(void *arg)
+{
+	struct journal *journal = arg;
+	int r = store_try_room(journal->store);
+
+	if (r == ERR_FULL) {
+		loop_timer_set(journal->room_timer, loop_now(journal->loop).mono_ms + TRY_ROOM_MS);
+		return;
+	}
+	if (r < 0) {
+		journal->fatal = r;
+		return;
+	}
+	journal->is_full = false;
+	log_notice("there is room on the disk again: polls and hooks go on");
+}
+
+static void journal_on_checkpoint_timer(void *arg)
+{
+	struct journal *journal = arg;
+	int r = store_checkpoint(journal->store);
+
+	if (r == ERR_FULL)
+		become_full(journal);
+	else if (r < 0)
+		journal->fatal = r;
+}
+
+struct journal *journal_new(struct loop *loop, struct store *store)
+{
+	struct journal *journal = MEM_NEW(struct journal);
+
+	journal->loop = loop;
+	journal->store = store;
+	journal->tail = &journal->first;
+	journal->room_timer = loop_timer_new(loop, journal_on_room_timer, journal);
+	journal->checkpoint_timer = loop_timer_new(loop, journal_on_checkpoint_timer, journal);
+	return journal;
+}
+
+struct journal *journal_free(struct journal *journal)
+{
+	if (!journal)
+		return NULL;
+	while (journal->first) {
+		struct journal_change *change = journal->first;
+
+		journal->first = change->next;
+		change->done(change, false);
+	}
+	loop_timer_free(journal->room_timer);
+	loop_timer_free(journal->checkpoint_timer);
+	free(journal);
+	return NULL;
+}
+
+void journal_set_outbox(struct journal *journal, journal_offer_fn *offer, void *arg)
+{
+	journal->offer = offer;
+	journal->offer_arg = arg;
+}
+
+void journal_set_published(struct journal *journal, journal_published_fn *published, void *arg)
+{
+	journal->published = published;
+	journal->published_arg = arg;
+}
+
+struct store *journal_store(const struct journal *journal)
+{
+	return journal->store;
+}
+
+bool journal_is_full(const struct journal *journal)
+{
+	return journal->is_full;
+}
+
+bool journal_is_lost(const struct journal *journal)
+{
+	return journal->error < 0;
+}
+
+bool journal_wrote(struct journal *journal, int error)
+{
+	assert(error <= 0);
+	if (error && !journal->error)
+		journal->error = error;
+	return error == 0;
+}
+
+void journal_add(struct journal *journal, struct journal_change *change)
+{
+	assert(change->done);
+	change->next = NULL;
+	*journal->tail = change;
+	journal->tail = &change->next;
+}
+
+bool journal_append(struct journal *journal, struct store_event *event, const uint32_t *hooks, size_t n, uint32_t about)
+{
+	if (journal_is_lost(journal))
+		return false;
+	if (!journal_wrote(journal, store_event_append(journal->store, event)))
+		return false;
+	if (n == 0 || !journal->offer)
+		return true;
+	return journal_wrote(journal, journal->offer(journal->offer_arg, event, hooks, n, about));
+}
+
+/* The list is taken first: a change may lead to others, which belong to the next batch. */
+static void tell_changes(struct journal *journal, bool is_committed)
+{
+	struct journal_change *change = journal->first;
+
+	journal->first = NULL;
+	journal->tail = &journal->first;
+	while (change) {
+		struct journal_change *next = change->next;
+
+		change->done(change, is_committed);
+		change = next;
+	}
+}
+
+int journal_commit(struct journal *journal)
+{
+	int64_t before = store_last_seq(journal->store);
+	bool was_dirty = store_is_dirty(journal->store);
+	int error = journal->error;
+
+	if (journal->fatal)
+		return journal->fatal;
+	if (!error && was_dirty)
+		error = store_commit(journal->store);
+	journal->error = 0;
+	if (error && error != ERR_FULL)
+		return error;
+	if (error) {
+		store_rollback(journal->store);
+		become_full(journal);
+	}
+	tell_changes(journal, !error);
+	if (!error && was_dirty)
+		loop_timer_set(journal->checkpoint_timer, loop_now(journal->loop).mono_ms + CHECKPOINT_AFTER_MS);
+	if (!error && store_last_seq(journal->store) != before && journal->published)
+		journal->published(journal->published_arg, store_last_seq(journal->store));
+	return 0;
+}

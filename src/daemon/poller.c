@@ -1,0 +1,464 @@
+#include "daemon/poller.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util/log.h"
+#include "util/mem.h"
+#include "util/str.h"
+
+enum {
+	SEND_PER_TURN = 256,
+	LOOK_AT_SECRETS_MS = 2000, /* of paused accounts */
+};
+
+/* One request on its way. Found again by its place, which is the id that net/http is given. */
+struct poll {
+	uint64_t ticket; /* of the job */
+	struct account *account;
+	struct datacenter *datacenter; /* the account may move meanwhile */
+	uint32_t token_generation;
+	bool is_gate_probe, is_circuit_probe;
+	bool is_in_use;
+};
+
+struct poller {
+	struct loop *loop;
+	struct tracker *tracker;
+	struct poll *polls; /* owned */
+	size_t n_polls;
+	uint32_t *free_polls;
+	size_t n_free;
+	size_t n_in_flight;
+	struct reply_texts texts;
+	struct loop_timer *secrets_timer;
+	bool is_stopped;
+};
+
+static void poller_on_secrets_timer(void *arg);
+
+struct poller *poller_new(struct loop *loop, struct tracker *tracker)
+{
+	struct poller *poller = MEM_NEW(struct poller);
+
+	poller->loop = loop;
+	poller->tracker = tracker;
+	poller->secrets_timer = loop_timer_new(loop, poller_on_secrets_timer, poller);
+	return poller;
+}
+
+struct poller *poller_free(struct poller *poller)
+{
+	if (!poller)
+		return NULL;
+	loop_timer_free(poller->secrets_timer);
+	free(poller->polls);
+	free(poller->free_polls);
+	reply_texts_deinit(&poller->texts);
+	free(poller);
+	return NULL;
+}
+
+static uint32_t take_place(struct poller *poller)
+{
+	if (poller->n_free == 0) {
+		size_t n = poller->n_polls ? poller->n_polls * 2 : 64;
+
+		poller->polls = mem_resize(poller->polls, n, sizeof(*poller->polls));
+		poller->free_polls = mem_resize(poller->free_polls, n, sizeof(*poller->free_polls));
+		for (size_t i = n; i > poller->n_polls; i--)
+			poller->free_polls[poller->n_free++] = (uint32_t)i - 1;
+		poller->n_polls = n;
+	}
+	return poller->free_polls[--poller->n_free];
+}
+
+static int64_t mono_now(const struct poller *poller)
+{
+	return loop_now(poller->loop).mono_ms;
+}
+
+static void touch(struct poller *poller, struct account *account)
+{
+	queue_touch(poller->tracker->queue, account, mono_now(poller));
+}
+
+/* A paused account whose secret was replaced is probed at once. */
+static void poller_on_secrets_timer(void *arg)
+{
+	struct poller *poller = arg;
+	struct accounts *accounts = poller->tracker->accounts;
+	struct now now = loop_now(poller->loop);
+
+	for (size_t i = 0; i < accounts_count(accounts); i++) {
+		struct account *account = accounts_get(accounts, (uint32_t)i);
+
+		if (!account->is_configured || account->gate.state != GATE_PAUSED)
+			continue;
+		loop_timer_set(poller->secrets_timer, now.mono_ms + LOOK_AT_SECRETS_MS);
+		if (account_refresh_token(account, now) || (account->gate.reason == ERROR_SECRET && account->token.text)) {
+			gate_probe_now(&account->gate, now.mono_ms);
+			touch(poller, account);
+		}
+	}
+}
+
+/* ---- the answer ---- */
+
+static void observe_failure(const struct http_answer *answer, struct observation *out)
+{
+	static const enum error_class classes[] = {
+		[HTTP_E_RESOLVE] = ERROR_DNS,  [HTTP_E_CONNECT] = ERROR_CONNECT,      [HTTP_E_TLS] = ERROR_TLS,
+		[HTTP_E_TIMEOUT] = ERROR_TIMEOUT, [HTTP_E_BROKEN] = ERROR_BROKEN, [HTTP_E_TOO_LARGE] = ERROR_BAD_REPLY,
+		[HTTP_E_OTHER] = ERROR_BROKEN,
+	};
+
+	*out = (struct observation){
+		.kind = answer->error == HTTP_E_TOO_LARGE ? OBSERVED_GARBLED : OBSERVED_UNREACHABLE,
+		.error = classes[answer->error],
+		.retry_after_ms = -1,
+	};
+	str_copy(out->message, sizeof(out->message), answer->message);
+}
+
+static void observe(struct poller *poller, const struct poll *poll, const char *job_id,
+                    const struct http_answer *answer, struct observation *out)
+{
+	struct reply reply = {
+		.http_status = answer->status,
+		.body = answer->body,
+		.len = answer->len,
+		.content_type = answer->content_type,
+		.retry_after_s = answer->retry_after_s,
+	};
+	struct reply_question question = {
+		.job_id = job_id,
+		.api_url = poll->datacenter->api_url,
+		.token = poll->account->token.text,
+	};
+
+	if (answer->error)
+		observe_failure(answer, out);
+	else
+		reply_observe(&reply, &question, &poller->texts, out);
+}
+
+static void log_gate(const struct account *account, enum gate_change change, enum gate_state before)
+{
+	if (change == GATE_BECAME_OK && before == GATE_PAUSED)
+		log_notice("account %s: answers again", account->name);
+	else if (change == GATE_BECAME_OK)
+		log_info("account %s: no longer held", account->name);
+	else if (change == GATE_BECAME_HELD)
+		log_warning("account %s: held: %s", account->name, account->problem);
+	else if (change == GATE_BECAME_PAUSED)
+		log_error("account %s: paused: %s", account->name, account->problem);
+}
+
+/* What an administrator can do about it. */
+static const char *advice(enum error_class class)
+{
+	switch (class) {
+	case ERROR_TOKEN:
+		return "check the token, and that the account's data center is the right one";
+	case ERROR_SCOPE:
+		return "the token lacks a scope: ZohoBigin.bulk.READ and ZohoBigin.modules.{module}.READ are needed";
+	case ERROR_PERMISSION:
+		return "the token's user may not read this module";
+	case ERROR_PATH:
+		return "check the data center's api_url and the account's service";
+	case ERROR_ALL_LOST:
+		return "Zoho knows none of its jobs: check the data center and the account";
+	default:
+		return NULL;
+	}
+}
+
+static void describe(struct account *account, enum error_class class, const char *message)
+{
+	const char *what_to_do = advice(class);
+
+	snprintf(account->problem, sizeof(account->problem), "%s%s%s", message, what_to_do ? "; " : "",
+	         what_to_do ? what_to_do : "");
+}
+
+static void pause_account(struct poller *poller, struct account *account, enum error_class class, const char *message)
+{
+	enum gate_state before = account->gate.state;
+	enum gate_change change =
+		gate_pause(&account->gate, class, loop_now(poller->loop), rng_next(poller->tracker->rng));
+
+	describe(account, class, message);
+	log_gate(account, change, before);
+	loop_timer_set(poller->secrets_timer, mono_now(poller) + LOOK_AT_SECRETS_MS);
+	poller->tracker->has_account_news |= change != GATE_SAME;
+}
+
+static void move_gate(struct poller *poller, const struct poll *poll, const struct observation *observation)
+{
+	struct account *account = poll->account;
+	enum gate_state before = account->gate.state;
+	enum gate_change change = gate_observe(&account->gate, observation, poll->is_gate_probe, loop_now(poller->loop),
+	                                       rng_next(poller->tracker->rng));
+
+	if (change == GATE_SAME)
+		return;
+	if (change != GATE_BECAME_OK)
+		describe(account, observation->error, observation->message);
+	log_gate(account, change, before);
+	if (change == GATE_BECAME_PAUSED)
+		loop_timer_set(poller->secrets_timer, mono_now(poller) + LOOK_AT_SECRETS_MS);
+	poller->tracker->has_account_news = true;
+}
+
+/* Accounts of a data center look anew whether they may ask: its circuit opened, closed, or its probe is back. */
+static void touch_all(struct poller *poller, const struct datacenter *datacenter)
+{
+	struct accounts *accounts = poller->tracker->accounts;
+
+	for (size_t i = 0; i < accounts_count(accounts); i++) {
+		struct account *account = accounts_get(accounts, (uint32_t)i);
+
+		if (account->datacenter == datacenter)
+			touch(poller, account);
+	}
+}
+
+static void move_circuit(struct poller *poller, const struct poll *poll, const struct observation *observation)
+{
+	struct datacenter *datacenter = poll->datacenter;
+	bool was_open = datacenter->circuit.is_open;
+
+	circuit_observe(&datacenter->circuit, observation, poll->is_circuit_probe, loop_now(poller->loop),
+	                rng_next(poller->tracker->rng));
+	if (datacenter->circuit.is_open) {
+		str_copy(datacenter->problem, sizeof(datacenter->problem), observation->message);
+		if (!was_open)
+			log_warning("data center %s (%s): not well, one probe at a time: %s", datacenter->name,
+			            datacenter->api_url, observation->message);
+	} else if (was_open) {
+		log_notice("data center %s: answers again", datacenter->name);
+	}
+	if (was_open || datacenter->circuit.is_open)
+		touch_all(poller, datacenter);
+}
+
+/* A refused token that is no longer the account's: it was replaced while the request was on its way. */
+static bool is_about_old_token(struct poller *poller, const struct poll *poll, const struct observation *observation)
+{
+	struct account *account = poll->account;
+
+	if (observation->kind != OBSERVED_REFUSED || observation->error != ERROR_TOKEN)
+		return false;
+	account->token_looked_at_mono_ms = INT64_MIN;
+	account_refresh_token(account, loop_now(poller->loop));
+	return account->token.generation != poll->token_generation;
+}
+
+/* Lets the next account have the connection that became free. */
+static void wake_waiting(struct poller *poller, struct datacenter *datacenter)
+{
+	struct account *account = datacenter->waiting;
+
+	if (!account)
+		return;
+	datacenter->waiting = account->next_waiting;
+	if (!datacenter->waiting)
+		datacenter->waiting_tail = &datacenter->waiting;
+	account->is_waiting = false;
+	touch(poller, account);
+}
+
+static void queue_again(struct poller *poller, struct poll *poll, struct tracked *tracked, int64_t wait_ms)
+{
+	int64_t mono_ms = mono_now(poller);
+
+	if (!tracked->is_paused)
+		queue_set(poller->tracker->queue, poll->account, tracked, mono_ms + wait_ms, mono_ms);
+}
+
+static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer *answer)
+{
+	struct poller *poller = arg;
+	struct poll *poll = &poller->polls[owner];
+	struct tracked *tracked = registry_by_ticket(poller->tracker->registry, poll->ticket);
+	struct observation observation;
+
+	assert(poll->is_in_use);
+	observe(poller, poll, tracked ? tracked->id : "", answer, &observation);
+	poll->account->n_in_flight--;
+	poll->datacenter->n_in_flight--;
+	poller->n_in_flight--;
+	if (is_about_old_token(poller, poll, &observation)) {
+		if (poll->is_gate_probe)
+			gate_unpass(&poll->account->gate);
+		if (poll->is_circuit_probe)
+			circuit_unpass(&poll->datacenter->circuit);
+		if (tracked) {
+			tracked->is_in_flight = false;
+			queue_again(poller, poll, tracked, 0);
+		}
+	} else {
+		/* For a job that is gone, what it says of others still counts, but not what it says of a job. */
+		if (poll->account->datacenter == poll->datacenter)
+			move_gate(poller, poll, &observation);
+		move_circuit(poller, poll, &observation);
+		if (tracked) {
+			tracked->is_in_flight = false;
+			if (tracked->is_changing)
+				queue_again(poller, poll, tracked, poll->account->policy.min_interval_ms);
+			else if (tracker_observe(poller->tracker, tracked, &observation) &&
+			         poll->account->gate.state != GATE_PAUSED)
+				pause_account(poller, poll->account, ERROR_ALL_LOST, observation.message);
+		}
+	}
+	touch(poller, poll->account);
+	wake_waiting(poller, poll->datacenter);
+	poll->is_in_use = false;
+	poller->free_polls[poller->n_free++] = (uint32_t)owner;
+}
+
+/* ---- the question ---- */
+
+/*
+ * Bigin: GET {api}/bigin/bulk/v2/read/{id}; CRM: /crm/bulk/v8/read/{id} (Zoho's API pages). Ids are digits: nothing
+ * needs escaping.
+ */
+static char *request_url(const struct account *account, const struct tracked *tracked)
+{
+	const char *path = account->service == SERVICE_CRM ? "/crm/bulk/v8/read/" : "/bigin/bulk/v2/read/";
+
+	return mem_printf("%s%s%s", account->datacenter->api_url, path, tracked->id);
+}
+
+static int submit(struct poller *poller, struct account *account, const struct tracked *tracked, uint32_t place)
+{
+	cleanup(mem_free_p) char *url = request_url(account, tracked);
+	char authorization[sizeof("Authorization: Zoho-oauthtoken ") + SECRET_MAX_BYTES];
+
+	snprintf(authorization, sizeof(authorization), "Authorization: Zoho-oauthtoken %s", account->token.text);
+	struct http_request request = {
+		.url = url,
+		.headers = {authorization, "Accept: application/json"},
+		.timeout_ms = account->timeout_ms,
+	};
+	int r = http_submit(account->datacenter->host, &request, poller_on_answer, poller, place);
+
+	explicit_bzero(authorization, sizeof(authorization));
+	return r;
+}
+
+static void send_poll(struct poller *poller, struct account *account, struct tracked *tracked)
+{
+	struct now now = loop_now(poller->loop);
+	uint32_t place = take_place(poller);
+	struct poll *poll = &poller->polls[place];
+
+	*poll = (struct poll){
+		.ticket = registry_ticket(tracked),
+		.account = account,
+		.datacenter = account->datacenter,
+		.token_generation = account->token.generation,
+		.is_gate_probe = gate_pass(&account->gate),
+		.is_circuit_probe = circuit_pass(&account->datacenter->circuit),
+		.is_in_use = true,
+	};
+	int r = submit(poller, account, tracked, place);
+
+	if (r) {
+		/* A bug, or no memory: said, and tried again later like any failure. */
+		log_error("job %s/%s: cannot send a request (%d)", account->name, tracked->id, r);
+		poll->is_in_use = false;
+		poller->free_polls[poller->n_free++] = place;
+		gate_unpass(&account->gate);
+		circuit_unpass(&account->datacenter->circuit);
+		queue_set(poller->tracker->queue, account, tracked, now.mono_ms + account->policy.max_interval_ms, now.mono_ms);
+		return;
+	}
+	heap_remove(&account->due, &tracked->due);
+	tracked->is_in_flight = true;
+	tracked->is_asked_for = false;
+	tracked->is_contact_dirty = true;
+	tracked->last_polled_wall_ms = now.wall_ms;
+	tracked->polls++;
+	account->n_polls++;
+	account->n_in_flight++;
+	account->datacenter->n_in_flight++;
+	poller->n_in_flight++;
+	touch(poller, account);
+	if (poll->is_circuit_probe)
+		touch_all(poller, account->datacenter);
+}
+
+/* False: the account was put aside. */
+static bool is_ready(struct poller *poller, struct account *account)
+{
+	struct datacenter *datacenter = account->datacenter;
+	bool is_new = account_refresh_token(account, loop_now(poller->loop));
+
+	if (datacenter->n_in_flight >= HTTP_HOST_MAX_CONNECTIONS) {
+		account->is_waiting = true;
+		account->next_waiting = NULL;
+		*datacenter->waiting_tail = account;
+		datacenter->waiting_tail = &account->next_waiting;
+		touch(poller, account);
+		return false;
+	}
+	if (account->token.text)
+		return true;
+	if (!is_new)
+		pause_account(poller, account, ERROR_SECRET, account->token.problem);
+	touch(poller, account);
+	return false;
+}
+
+void poller_dispatch(struct poller *poller)
+{
+	int64_t mono_ms = mono_now(poller);
+	struct account *account;
+
+	if (poller->is_stopped || journal_is_full(poller->tracker->journal))
+		return;
+	for (int i = 0; i < SEND_PER_TURN; i++) {
+		account = queue_first_due(poller->tracker->queue, mono_ms);
+		if (!account)
+			return;
+		if (!is_ready(poller, account))
+			continue;
+		send_poll(poller, account, queue_due_job(account, mono_ms));
+	}
+	loop_wake(poller->loop); /* the rest in the next turn, after what has come in meanwhile */
+}
+
+int64_t poller_next_mono(const struct poller *poller)
+{
+	if (poller->is_stopped || journal_is_full(poller->tracker->journal))
+		return INT64_MAX;
+	return queue_next_mono(poller->tracker->queue);
+}
+
+void poller_stop(struct poller *poller)
+{
+	poller->is_stopped = true;
+}
+
+size_t poller_in_flight(const struct poller *poller)
+{
+	return poller->n_in_flight;
+}
+
+void poller_poll_now(struct poller *poller, struct tracked *tracked)
+{
+	int64_t mono_ms = mono_now(poller);
+	struct account *account = accounts_get(poller->tracker->accounts, tracked->account);
+
+	if (tracked->job.kind == JOB_LOST)
+		tracked->job.is_revived = true;
+	if (!job_is_polled(&tracked->job) || tracked->is_in_flight)
+		return;
+	tracked->is_asked_for = true;
+	/* Before everything else that is due in its account. */
+	queue_set(poller->tracker->queue, account, tracked, mono_ms - INT32_MAX, mono_ms);
+}

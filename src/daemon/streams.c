@@ -1,0 +1,275 @@
+#include "daemon/streams.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/control_private.h"
+#include "util/mem.h"
+#include "util/str.h"
+#include "wire/event.h"
+
+enum {
+	PORTION = 100,                 /* events a stream and a turn */
+	PUMP_BELOW_BYTES = 256 * 1024, /* unsent: no more is read for it until some is gone */
+	HEARTBEAT_MS = 15000,
+	STALL_MS = 30000, /* a reader that takes nothing for so long is closed */
+	LOOK_AGAIN_MS = 50,
+};
+
+struct stream {
+	struct streams *streams;
+	struct listen_request *request;
+	struct stream *next;
+	int64_t after;    /* sent up to here */
+	int64_t left;     /* of `limit`; INT64_MAX = no limit */
+	event_set types;  /* 0 = all */
+	char *account;    /* owned; NULL = all */
+	int64_t heartbeat_mono_ms;
+	int64_t moved_mono_ms; /* when it last took something */
+	bool is_following, is_sse, is_stuck, is_over;
+};
+
+struct streams {
+	struct control *control;
+	struct stream *first;
+	int64_t next_mono_ms;
+};
+
+struct streams *streams_new(struct control *control)
+{
+	struct streams *streams = MEM_NEW(struct streams);
+
+	streams->control = control;
+	streams->next_mono_ms = INT64_MAX;
+	return streams;
+}
+
+struct streams *streams_free(struct streams *streams)
+{
+	assert(!streams || !streams->first);
+	free(streams);
+	return NULL;
+}
+
+static void stream_free(struct stream *stream)
+{
+	struct stream **link = &stream->streams->first;
+
+	while (*link != stream)
+		link = &(*link)->next;
+	*link = stream->next;
+	free(stream->account);
+	free(stream);
+}
+
+static void stream_on_gone(void *arg)
+{
+	stream_free(arg);
+}
+
+static void stream_end(struct stream *stream)
+{
+	listen_stream_end(stream->request);
+	stream_free(stream);
+}
+
+static bool send_line(struct stream *stream, const struct buf *json, int64_t seq)
+{
+	cleanup(buf_deinit) struct buf line = {0};
+
+	if (stream->is_sse && seq)
+		buf_addf(&line, "id: %" PRId64 "\ndata: ", seq);
+	else if (stream->is_sse)
+		buf_adds(&line, ": ");
+	buf_add(&line, json->data, json->len);
+	buf_adds(&line, stream->is_sse ? "\n\n" : "\n");
+	return listen_stream_add(stream->request, line.data, line.len);
+}
+
+static int send_event(void *arg, const struct store_event *event)
+{
+	struct stream *stream = arg;
+	cleanup(buf_deinit) struct buf json = {0};
+	struct json_out w;
+	struct event_view view = {
+		.instance = store_instance(journal_store(stream->streams->control->context.tracker->journal)),
+		.seq = event->seq,
+		.type = event->type,
+		.at_wall_ms = event->at_wall_ms,
+		.account = event->account,
+		.job_id = event->job_id,
+		.from_state = event->from_state,
+		.to_state = event->to_state,
+		.data = event->data,
+	};
+
+	json_out_init(&w, &json, false);
+	event_write(&w, NULL, &view);
+	json_out_deinit(&w);
+	if (!send_line(stream, &json, event->seq)) {
+		stream->is_over = true; /* too slow: it resumes by seq */
+		return 1;
+	}
+	stream->after = event->seq;
+	stream->left--;
+	return 0;
+}
+
+static void send_heartbeat(struct stream *stream, struct now now, int64_t last_seq)
+{
+	cleanup(buf_deinit) struct buf json = {0};
+
+	buf_addf(&json, "{\"type\":\"heartbeat\",\"last_seq\":%" PRId64 "}", last_seq);
+	if (!send_line(stream, &json, 0))
+		stream->is_over = true;
+	stream->heartbeat_mono_ms = now.mono_ms + HEARTBEAT_MS;
+}
+
+/* True: there is more to be sent, in another turn. */
+static bool pump_one(struct stream *stream, struct store *store, struct now now)
+{
+	int64_t last = stream->after;
+	struct store_event_filter filter = {.types = stream->types, .account = stream->account};
+	size_t limit = stream->left < PORTION ? (size_t)stream->left : PORTION;
+
+	stream->is_stuck = listen_stream_unsent(stream->request) > PUMP_BELOW_BYTES;
+	if (stream->is_stuck) {
+		stream->is_over = now.mono_ms - stream->moved_mono_ms > STALL_MS;
+		return false;
+	}
+	stream->moved_mono_ms = now.mono_ms;
+	if (stream->after < store_last_seq(store) && limit > 0) {
+		if (store_events_read(store, stream->after, limit, &filter, send_event, stream, &last) < 0)
+			stream->is_over = true;
+		if (!stream->is_over && last > stream->after)
+			stream->after = last;
+		stream->heartbeat_mono_ms = now.mono_ms + HEARTBEAT_MS;
+	}
+	bool has_more = stream->after < store_last_seq(store) && stream->left > 0;
+
+	if (!has_more && (!stream->is_following || stream->left <= 0))
+		stream->is_over = true;
+	else if (!has_more && now.mono_ms >= stream->heartbeat_mono_ms)
+		send_heartbeat(stream, now, store_last_seq(store));
+	return has_more;
+}
+
+void streams_pump(struct streams *streams)
+{
+	struct now now = loop_now(streams->control->context.loop);
+	struct store *store = journal_store(streams->control->context.tracker->journal);
+	struct stream *next;
+
+	streams->next_mono_ms = INT64_MAX;
+	for (struct stream *stream = streams->first; stream; stream = next) {
+		next = stream->next;
+		bool has_more = pump_one(stream, store, now);
+		int64_t at = stream->is_stuck ? now.mono_ms + LOOK_AGAIN_MS : stream->heartbeat_mono_ms;
+
+		if (stream->is_over) {
+			stream_end(stream);
+			continue;
+		}
+		if (has_more)
+			loop_wake(streams->control->context.loop);
+		if (at < streams->next_mono_ms)
+			streams->next_mono_ms = at;
+	}
+}
+
+int64_t streams_next_mono(const struct streams *streams)
+{
+	return streams->next_mono_ms;
+}
+
+/* ---- GET /v1/events ---- */
+
+static bool read_types(struct call *call, event_set *out)
+{
+	const char *text = listen_query(call->request, "type");
+
+	*out = 0;
+	while (text && *text) {
+		size_t len = strcspn(text, ",");
+		cleanup(mem_free_p) char *word = mem_strndup(text, len);
+		event_set set = event_set_by_name(word);
+
+		if (!set) {
+			call_problem(call, 400, "type: unknown event type %.60s", word);
+			return false;
+		}
+		*out |= set;
+		text += len + (text[len] == ',');
+	}
+	return true;
+}
+
+/* Last-Event-ID, which a browser's EventSource sends by itself, wins over `after`. */
+static bool read_after(struct call *call, int64_t *out)
+{
+	const char *header = listen_header(call->request, "Last-Event-ID");
+
+	if (!header)
+		return call_integer(call, "after", 0, out);
+	if (str_to_int(header, 0, INT64_MAX, out) == 0)
+		return true;
+	call_problem(call, 400, "Last-Event-ID: a seq was expected");
+	return false;
+}
+
+static void answer_pruned(struct call *call, int64_t pruned_through)
+{
+	cleanup(buf_deinit) struct buf body = {0};
+	struct json_out w;
+
+	json_out_init(&w, &body, false);
+	json_open_object(&w, NULL);
+	json_put_string(&w, "type", "about:blank");
+	json_put_string(&w, "title", "Gone");
+	json_put_integer(&w, "status", 410);
+	json_put_string(&w, "detail", "events up to pruned_through are no longer kept: read on after that");
+	json_put_integer(&w, "pruned_through", pruned_through);
+	json_close_object(&w);
+	json_out_deinit(&w);
+	listen_reply(call->request, 410, "application/problem+json", body.data, body.len, NULL);
+}
+
+void control_get_events(struct call *call)
+{
+	const char *accept = listen_header(call->request, "Accept");
+	bool is_sse = accept && strstr(accept, "text/event-stream");
+	struct streams *streams = call->control->streams;
+	struct account *account;
+	event_set types;
+	int64_t after, limit;
+	int follow;
+
+	if (!read_after(call, &after) || !call_integer(call, "limit", INT64_MAX, &limit) ||
+	    !call_boolean(call, "follow", &follow) || !read_types(call, &types) || !call_account(call, &account))
+		return;
+	if (after < store_pruned_through(call_store(call))) {
+		answer_pruned(call, store_pruned_through(call_store(call)));
+		return;
+	}
+	struct stream *stream = MEM_NEW(struct stream);
+
+	*stream = (struct stream){
+		.streams = streams,
+		.request = call->request,
+		.next = streams->first,
+		.after = after,
+		.left = limit,
+		.types = types,
+		.account = account ? mem_strdup(account->name) : NULL,
+		.heartbeat_mono_ms = call->now.mono_ms + HEARTBEAT_MS,
+		.moved_mono_ms = call->now.mono_ms,
+		.is_following = follow == 1,
+		.is_sse = is_sse,
+	};
+	streams->first = stream;
+	listen_stream_begin(call->request, 200, is_sse ? "text/event-stream" : "application/x-ndjson", stream_on_gone,
+	                    stream);
+	loop_wake(call->control->context.loop); /* the turn's end pumps it */
+}

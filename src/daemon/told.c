@@ -1,0 +1,213 @@
+/* What the tracker tells of its own accord: overdue jobs, paused accounts, and when each job was last heard of. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/hookmatch.h"
+#include "core/machine.h"
+#include "daemon/hooks.h"
+#include "daemon/tracker.h"
+#include "daemon/view.h"
+#include "util/log.h"
+#include "util/mem.h"
+#include "wire/event.h"
+
+enum {
+	OVERDUE_LOOK_EVERY_MS = 1000,
+	OVERDUE_LOOK_AT_LEAST_EVERY_MS = 60 * 1000, /* the wall clock may have been set */
+	CONTACT_EVERY_MS = 60 * 1000,
+	CONTACT_SLICE = 2000, /* places of the registry a turn */
+};
+
+/* ---- overdue ---- */
+
+static int64_t overdue_at_wall_ms(const struct tracker *tracker, const struct tracked *tracked)
+{
+	struct poll_policy policy = accounts_get(tracker->accounts, tracked->account)->policy;
+
+	policy.overdue_after_ms = tracked->overdue_after_ms;
+	return machine_overdue_at_wall_ms(&tracked->job, &policy);
+}
+
+void tracker_tell_overdue(struct tracker *tracker)
+{
+	struct now now = loop_now(tracker->loop);
+	int64_t next_wall_ms = INT64_MAX;
+	struct tracked *tracked;
+	uint32_t cursor = 0;
+
+	if (now.mono_ms < tracker->overdue_next_mono_ms || journal_is_full(tracker->journal))
+		return;
+	while ((tracked = registry_each(tracker->registry, &cursor))) {
+		int64_t at = overdue_at_wall_ms(tracker, tracked);
+
+		if (at <= now.wall_ms && !tracked->is_changing) {
+			struct step step = machine_tell_overdue(&tracked->job);
+
+			tracker_write_step(tracker, tracked, &step);
+		} else if (at < next_wall_ms) {
+			next_wall_ms = at;
+		}
+	}
+	int64_t wait = next_wall_ms - now.wall_ms;
+
+	if (wait < OVERDUE_LOOK_EVERY_MS)
+		wait = OVERDUE_LOOK_EVERY_MS;
+	if (wait > OVERDUE_LOOK_AT_LEAST_EVERY_MS)
+		wait = OVERDUE_LOOK_AT_LEAST_EVERY_MS;
+	tracker->overdue_next_mono_ms = now.mono_ms + wait;
+}
+
+/* ---- accounts ---- */
+
+struct account_change {
+	struct journal_change change;
+	struct tracker *tracker;
+	struct account *account;
+	bool is_paused;
+	enum error_class reason;
+};
+
+static void account_change_on_done(struct journal_change *base, bool is_committed)
+{
+	struct account_change *change = container_of(base, struct account_change, change);
+
+	if (is_committed) {
+		change->account->is_pause_told = change->is_paused;
+		change->account->told_reason = change->reason;
+	} else {
+		change->tracker->has_account_news = true;
+	}
+	free(change);
+}
+
+static char *value_name(const struct account *account)
+{
+	return mem_printf("account.%s.paused", account->name);
+}
+
+static void tell_account(struct tracker *tracker, struct account *account)
+{
+	struct now now = loop_now(tracker->loop);
+	struct store *store = journal_store(tracker->journal);
+	const struct hook_set *hooks = hooks_all(tracker->hooks);
+	struct account_change *change = MEM_NEW(struct account_change);
+	cleanup(mem_free_p) char *name = value_name(account);
+	cleanup(buf_deinit) struct buf data = {0};
+	struct json_out w;
+	bool is_paused = account->gate.state == GATE_PAUSED;
+
+	*change = (struct account_change){
+		.change.done = account_change_on_done,
+		.tracker = tracker,
+		.account = account,
+		.is_paused = is_paused,
+		.reason = account->gate.reason,
+	};
+	journal_add(tracker->journal, &change->change);
+	json_out_init(&w, &data, false);
+	account_write(&w, NULL, account, now);
+	json_out_deinit(&w);
+	struct store_event event = {
+		.type = is_paused ? EVENT_ACCOUNT_PAUSED : EVENT_ACCOUNT_RESUMED,
+		.at_wall_ms = now.wall_ms,
+		.account = account->name,
+		.data = buf_str(&data),
+	};
+	const char *reason = is_paused ? error_class_name(account->gate.reason) : NULL;
+
+	if (journal_wrote(tracker->journal, store_value_put(store, name, reason)))
+		journal_append(tracker->journal, &event, hooks->hooks, hooks->n, HOOKMATCH_NOBODY);
+}
+
+void tracker_tell_accounts(struct tracker *tracker)
+{
+	if (!tracker->has_account_news || journal_is_full(tracker->journal) || journal_is_lost(tracker->journal))
+		return;
+	tracker->has_account_news = false;
+	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
+		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+
+		if (account->is_configured && (account->gate.state == GATE_PAUSED) != account->is_pause_told)
+			tell_account(tracker, account);
+	}
+}
+
+static int restore_account(void *arg, const char *reason)
+{
+	struct account *account = arg;
+	enum error_class class = ERROR_CLASSES - 1;
+
+	if (!reason)
+		return 0;
+	while (class > ERROR_NONE && strcmp(error_class_name(class), reason) != 0)
+		class--;
+	account->is_pause_told = true;
+	account->told_reason = class;
+	account->gate.state = GATE_PAUSED;
+	account->gate.reason = class;
+	return 0;
+}
+
+int tracker_load_accounts(struct tracker *tracker)
+{
+	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
+		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+		cleanup(mem_free_p) char *name = value_name(account);
+		int r = store_value_get(journal_store(tracker->journal), name, restore_account, account);
+
+		if (r < 0)
+			return r;
+		gate_probe_now(&account->gate, loop_now(tracker->loop).mono_ms);
+	}
+	return 0;
+}
+
+/* ---- contact ---- */
+
+static void write_contact(struct tracker *tracker, struct tracked *tracked)
+{
+	if (!tracked->is_contact_dirty || !tracked->key)
+		return;
+	struct store_job row = view_row(tracked, &tracked->job, accounts_get(tracker->accounts, tracked->account));
+
+	if (journal_wrote(tracker->journal, store_job_contact_put(journal_store(tracker->journal), &row)))
+		tracked->is_contact_dirty = false;
+}
+
+void tracker_write_contact(struct tracker *tracker)
+{
+	struct now now = loop_now(tracker->loop);
+	struct tracked *tracked;
+
+	if (now.mono_ms < tracker->contact_next_mono_ms || journal_is_full(tracker->journal))
+		return;
+	for (int i = 0; i < CONTACT_SLICE && !journal_is_lost(tracker->journal); i++) {
+		tracked = registry_each(tracker->registry, &tracker->contact_cursor);
+		if (!tracked) {
+			tracker->contact_cursor = 0;
+			tracker->contact_next_mono_ms = now.mono_ms + CONTACT_EVERY_MS;
+			return;
+		}
+		write_contact(tracker, tracked);
+	}
+	loop_wake(tracker->loop); /* the next slice in the next turn */
+}
+
+void tracker_write_all_contact(struct tracker *tracker)
+{
+	struct tracked *tracked;
+	uint32_t cursor = 0;
+
+	if (journal_is_full(tracker->journal))
+		return;
+	while ((tracked = registry_each(tracker->registry, &cursor)) && !journal_is_lost(tracker->journal))
+		write_contact(tracker, tracked);
+}
+
+int64_t tracker_next_mono(const struct tracker *tracker)
+{
+	if (journal_is_full(tracker->journal))
+		return INT64_MAX;
+	return tracker->overdue_next_mono_ms < tracker->contact_next_mono_ms ? tracker->overdue_next_mono_ms
+	                                                                     : tracker->contact_next_mono_ms;
+}

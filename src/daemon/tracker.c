@@ -1,0 +1,465 @@
+#include "daemon/tracker.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/hookmatch.h"
+#include "core/machine.h"
+#include "daemon/hooks.h"
+#include "daemon/view.h"
+#include "util/hash.h"
+#include "util/log.h"
+#include "util/mem.h"
+#include "util/str.h"
+#include "wire/event.h"
+
+static struct account *account_of(const struct tracker *tracker, const struct tracked *tracked)
+{
+	return accounts_get(tracker->accounts, tracked->account);
+}
+
+static const struct hook_set *hooks_of(const struct account *account, const struct tracked *tracked)
+{
+	return tracked->hooks ? tracked->hooks : account->hooks;
+}
+
+static struct poll_policy policy_of(const struct account *account, const struct tracked *tracked)
+{
+	struct poll_policy policy = account->policy;
+
+	policy.overdue_after_ms = tracked->overdue_after_ms;
+	return policy;
+}
+
+static bool is_unknown(const struct job *job)
+{
+	return job->n_not_found > 0 || job->kind == JOB_LOST;
+}
+
+/* ---- memory ---- */
+
+/* The job as decided and (if need be) committed. */
+static void take_job(struct tracker *tracker, struct tracked *tracked, const struct job *job)
+{
+	struct account *account = account_of(tracker, tracked);
+	const char *interned = tracked->job.state;
+
+	account->n_unknown += is_unknown(job);
+	account->n_unknown -= is_unknown(&tracked->job);
+	if (strcmp(job->state, interned) != 0)
+		registry_set_state(tracker->registry, tracked, job->state);
+	interned = tracked->job.state;
+	tracked->job = *job;
+	tracked->job.state = interned;
+}
+
+static void queue_job(struct tracker *tracker, struct tracked *tracked, int64_t wait_ms)
+{
+	struct now now = loop_now(tracker->loop);
+	struct account *account = account_of(tracker, tracked);
+
+	if (wait_ms < 0 || tracked->is_paused)
+		queue_remove(tracker->queue, account, tracked, now.mono_ms);
+	else
+		queue_set(tracker->queue, account, tracked, now.mono_ms + wait_ms, now.mono_ms);
+}
+
+static void expect_overdue(struct tracker *tracker, const struct tracked *tracked)
+{
+	struct now now = loop_now(tracker->loop);
+	struct poll_policy policy = policy_of(account_of(tracker, tracked), tracked);
+	int64_t at_wall_ms = machine_overdue_at_wall_ms(&tracked->job, &policy);
+
+	if (at_wall_ms == INT64_MAX)
+		return;
+	int64_t at_mono_ms = now.mono_ms + (at_wall_ms > now.wall_ms ? at_wall_ms - now.wall_ms : 0);
+
+	if (at_mono_ms < tracker->overdue_next_mono_ms)
+		tracker->overdue_next_mono_ms = at_mono_ms;
+}
+
+/* ---- changes of a job on their way through the commit ---- */
+
+enum change_kind { CHANGE_STEP, CHANGE_WATCH, CHANGE_UNWATCH };
+
+struct job_change {
+	struct journal_change change;
+	struct tracker *tracker;
+	uint64_t ticket;
+	enum change_kind kind;
+	struct job job; /* job.state points to state */
+	char state[JOB_STATE_MAX + 1];
+	uint32_t document_hash; /* 0 = the document is as it was */
+	int64_t wait_ms;
+	int64_t key;
+};
+
+static void log_step(const struct tracker *tracker, const struct tracked *tracked, const struct job *job)
+{
+	const struct account *account = account_of(tracker, tracked);
+
+	if (strcmp(tracked->job.state, job->state) == 0)
+		return;
+	if (job->kind == JOB_UNKNOWN)
+		log_warning("job %s/%s: %s -> %s, a state that this version does not know: polled on", account->name,
+		            tracked->id, tracked->job.state, job->state);
+	else
+		log_info("job %s/%s: %s -> %s", account->name, tracked->id, tracked->job.state, job->state);
+}
+
+static void forget_job(struct tracker *tracker, struct tracked *tracked)
+{
+	struct account *account = account_of(tracker, tracked);
+
+	queue_remove(tracker->queue, account, tracked, loop_now(tracker->loop).mono_ms);
+	account->n_jobs--;
+	account->n_unknown -= is_unknown(&tracked->job);
+	registry_remove(tracker->registry, tracked);
+}
+
+static void change_is_committed(struct job_change *change, struct tracked *tracked)
+{
+	struct tracker *tracker = change->tracker;
+
+	if (change->kind == CHANGE_UNWATCH) {
+		log_info("job %s/%s: no longer watched", account_of(tracker, tracked)->name, tracked->id);
+		forget_job(tracker, tracked);
+		return;
+	}
+	registry_set_key(tracker->registry, tracked, change->key);
+	log_step(tracker, tracked, &change->job);
+	take_job(tracker, tracked, &change->job);
+	if (change->document_hash)
+		tracked->document_hash = change->document_hash;
+	expect_overdue(tracker, tracked);
+	if (!tracked->is_in_flight)
+		queue_job(tracker, tracked, change->wait_ms);
+}
+
+/* The disk was full: what Zoho said is asked again, what was wished has failed. */
+static void change_is_undone(struct job_change *change, struct tracked *tracked)
+{
+	struct tracker *tracker = change->tracker;
+
+	if (change->kind == CHANGE_WATCH)
+		forget_job(tracker, tracked);
+	else if (job_is_polled(&tracked->job) && !tracked->is_in_flight)
+		queue_job(tracker, tracked, account_of(tracker, tracked)->policy.min_interval_ms);
+}
+
+static void job_change_on_done(struct journal_change *base, bool is_committed)
+{
+	struct job_change *change = container_of(base, struct job_change, change);
+	struct tracked *tracked = registry_by_ticket(change->tracker->registry, change->ticket);
+
+	if (tracked) {
+		tracked->is_changing = false;
+		if (is_committed)
+			change_is_committed(change, tracked);
+		else
+			change_is_undone(change, tracked);
+	}
+	free(change);
+}
+
+static struct job_change *change_new(struct tracker *tracker, struct tracked *tracked, enum change_kind kind,
+                                     const struct job *job, int64_t wait_ms)
+{
+	struct job_change *change = MEM_NEW(struct job_change);
+
+	*change = (struct job_change){
+		.change.done = job_change_on_done,
+		.tracker = tracker,
+		.ticket = registry_ticket(tracked),
+		.kind = kind,
+		.job = *job,
+		.wait_ms = wait_ms,
+		.key = tracked->key,
+	};
+	str_copy(change->state, sizeof(change->state), job->state);
+	change->job.state = change->state;
+	tracked->is_changing = true;
+	journal_add(tracker->journal, &change->change);
+	return change;
+}
+
+/* ---- events ---- */
+
+struct event_writer {
+	struct tracker *tracker;
+	const struct tracked *tracked;
+	const struct step_event *event;
+	int64_t key;
+};
+
+static int write_event(void *arg, const struct job_view *view)
+{
+	const struct event_writer *writer = arg;
+	struct tracker *tracker = writer->tracker;
+	const struct account *account = account_of(tracker, writer->tracked);
+	const struct hook_set *hooks = hooks_of(account, writer->tracked);
+	cleanup(buf_deinit) struct buf data = {0};
+
+	event_job_data(view, &data);
+	struct store_event event = {
+		.type = writer->event->type,
+		.at_wall_ms = loop_now(tracker->loop).wall_ms,
+		.account = account->name,
+		.job_key = writer->key,
+		.job_id = writer->tracked->id,
+		.from_state = writer->event->from_state,
+		.to_state = writer->event->to_state,
+		.data = buf_str(&data),
+	};
+	journal_append(tracker->journal, &event, hooks->hooks, hooks->n, HOOKMATCH_NOBODY);
+	return 0;
+}
+
+/* document NULL = as it is stored. */
+static void append_event(struct tracker *tracker, const struct tracked *tracked, const struct job_view *view,
+                         const struct job_document *document, const struct step_event *event, int64_t key)
+{
+	struct event_writer writer = {.tracker = tracker, .tracked = tracked, .event = event, .key = key};
+	struct job_view full = *view;
+
+	if (document) {
+		full.document = *document;
+		write_event(&writer, &full);
+		return;
+	}
+	journal_wrote(tracker->journal,
+	              view_with_document(journal_store(tracker->journal), key, &full, write_event, &writer));
+}
+
+/* ---- observing ---- */
+
+static uint32_t hash_document(const struct job_document *document)
+{
+	const char *const texts[] = {document->operation, document->created_by, document->created_time,
+	                             document->query,     document->result,     document->other};
+	uint64_t hash = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		hash = hash * 31 + (texts[i] ? hash_bytes(texts[i], strlen(texts[i])) : i);
+	return (uint32_t)(hash >> 32) | 1; /* never 0, which says that none is stored */
+}
+
+static void write_step(struct tracker *tracker, struct tracked *tracked, const struct step *step,
+                       const struct job_document *document, uint32_t document_hash)
+{
+	struct account *account = account_of(tracker, tracked);
+	struct store *store = journal_store(tracker->journal);
+	struct job_change *change = change_new(tracker, tracked, CHANGE_STEP, &step->job, step->wait_ms);
+	struct store_job row = view_row(tracked, &step->job, account);
+	struct job_view view = view_of_tracked(tracked, &step->job, account, loop_now(tracker->loop), step->wait_ms);
+
+	change->document_hash = document_hash;
+	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, store_job_put(store, &row)))
+		return;
+	if (document_hash && !journal_wrote(tracker->journal, store_job_document_put(store, row.key, document)))
+		return;
+	for (size_t i = 0; i < step->n_events; i++)
+		append_event(tracker, tracked, &view, document, &step->events[i], row.key);
+	tracked->is_contact_dirty = false;
+}
+
+void tracker_write_step(struct tracker *tracker, struct tracked *tracked, const struct step *step)
+{
+	struct step queued = *step;
+
+	queued.wait_ms = view_wait_ms(tracked, account_of(tracker, tracked), loop_now(tracker->loop));
+	write_step(tracker, tracked, &queued, NULL, 0);
+}
+
+static void take_contact(struct tracked *tracked, const struct observation *observation, struct now now)
+{
+	tracked->is_contact_dirty = true;
+	if (observation->http_status)
+		tracked->last_answered_wall_ms = now.wall_ms;
+	if (observation->kind == OBSERVED_STATUS)
+		registry_clear_error(tracked);
+	else
+		registry_set_error(tracked, observation->error, observation->message, now.wall_ms);
+}
+
+bool tracker_observe(struct tracker *tracker, struct tracked *tracked, const struct observation *observation)
+{
+	struct now now = loop_now(tracker->loop);
+	const struct account *account = account_of(tracker, tracked);
+	struct poll_policy policy = policy_of(account, tracked);
+	size_t n_unknown = account->n_unknown + !is_unknown(&tracked->job);
+	bool is_account_lost = account->n_jobs >= LOST_AFTER_ANSWERS && n_unknown == account->n_jobs;
+	struct step step =
+		machine_step(&tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
+	const struct job_document *document = observation->kind == OBSERVED_STATUS ? &observation->document : NULL;
+	uint32_t hash = document ? hash_document(document) : 0;
+
+	take_contact(tracked, observation, now);
+	if (hash == tracked->document_hash)
+		hash = 0;
+	if (step.n_events > 0 || hash) {
+		write_step(tracker, tracked, &step, document, hash);
+		return step.wants_account_pause;
+	}
+	take_job(tracker, tracked, &step.job);
+	queue_job(tracker, tracked, step.wait_ms);
+	return step.wants_account_pause;
+}
+
+/* ---- watching ---- */
+
+struct found {
+	struct tracker *tracker;
+	struct tracked *tracked;
+};
+
+/* A job that was watched before keeps what is known of it; a finished one stays finished. */
+static int take_row(void *arg, const struct store_job *row)
+{
+	struct found *found = arg;
+	struct tracked *tracked = found->tracked;
+
+	registry_set_state(found->tracker->registry, tracked, row->state);
+	tracked->job.since_wall_ms = row->since_wall_ms;
+	tracked->job.watched_since_wall_ms = row->watched_since_wall_ms;
+	tracked->job.is_overdue_told = row->is_overdue_told;
+	tracked->job.n_failures = row->failures < UINT16_MAX ? (uint16_t)row->failures : UINT16_MAX;
+	tracked->polls = (uint32_t)row->polls;
+	tracked->last_polled_wall_ms = row->last_polled_wall_ms;
+	tracked->last_answered_wall_ms = row->last_answered_wall_ms;
+	tracked->is_paused = row->is_paused;
+	tracked->is_from_socket = row->origin == ORIGIN_SOCKET;
+	if (row->error_at_wall_ms) {
+		/* Kept as words; the class is found again by its name. */
+		enum error_class class = ERROR_CLASSES - 1;
+
+		while (class > ERROR_NONE && !str_is_equal(error_class_name(class), row->error_class))
+			class--;
+		registry_set_error(tracked, class, row->error_message ? row->error_message : "", row->error_at_wall_ms);
+	}
+	return 0;
+}
+
+static int take_row_and_key(void *arg, const struct store_job *row)
+{
+	struct found *found = arg;
+
+	take_row(arg, row);
+	registry_set_key(found->tracker->registry, found->tracked, row->key);
+	return 0;
+}
+
+static void count_job(struct tracker *tracker, struct tracked *tracked)
+{
+	struct account *account = account_of(tracker, tracked);
+
+	account->n_jobs++;
+	account->n_unknown += is_unknown(&tracked->job);
+}
+
+void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
+{
+	struct now now = loop_now(tracker->loop);
+	struct account *account = wish->account;
+	struct tracked *tracked = registry_add(tracker->registry, account->handle, wish->id);
+	struct found found = {.tracker = tracker, .tracked = tracked};
+	struct store *store = journal_store(tracker->journal);
+	struct step_event event = {.type = EVENT_JOB_WATCHED};
+
+	tracked->job.since_wall_ms = now.wall_ms;
+	int r = store_job_find(store, account->name, wish->id, take_row_and_key, &found);
+
+	tracked->job.watched_since_wall_ms = now.wall_ms;
+	tracked->job.is_overdue_told = false;
+	tracked->is_from_socket = wish->is_from_socket;
+	tracked->is_paused = false;
+	tracked->overdue_after_ms = wish->overdue_after_ms;
+	tracked->hooks = wish->hooks;
+	tracked->is_marked = true;
+	registry_set_name(tracker->registry, tracked, wish->name);
+	count_job(tracker, tracked);
+	int64_t wait_ms = schedule_first_ms(wish->n_together, rng_next(tracker->rng));
+
+	if (!job_is_polled(&tracked->job))
+		wait_ms = -1;
+	struct job_change *change = change_new(tracker, tracked, CHANGE_WATCH, &tracked->job, wait_ms);
+	struct store_job row = view_row(tracked, &tracked->job, account);
+	struct job_view view = view_of_tracked(tracked, &tracked->job, account, now, wait_ms);
+
+	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, r < 0 ? r : 0) ||
+	    !journal_wrote(tracker->journal, store_job_put(store, &row)))
+		return;
+	change->key = row.key;
+	append_event(tracker, tracked, &view, NULL, &event, row.key);
+}
+
+void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed)
+{
+	struct now now = loop_now(tracker->loop);
+	struct account *account = account_of(tracker, tracked);
+	struct step_event event = {.type = EVENT_JOB_UNWATCHED};
+	struct store_job row = view_row(tracked, &tracked->job, account);
+	struct job_view view = view_of_tracked(tracked, &tracked->job, account, now, -1);
+
+	if (tracked->is_changing)
+		return; /* its change is on the way: the caller comes again after the commit */
+	change_new(tracker, tracked, CHANGE_UNWATCH, &tracked->job, -1);
+	view.is_watched = row.is_watched = false;
+	row.is_removed = is_removed;
+	row.ended_wall_ms = now.wall_ms;
+	if (journal_is_lost(tracker->journal) ||
+	    !journal_wrote(tracker->journal, store_job_put(journal_store(tracker->journal), &row)))
+		return;
+	append_event(tracker, tracked, &view, NULL, &event, row.key);
+}
+
+void tracker_rewrite(struct tracker *tracker, struct tracked *tracked)
+{
+	struct store_job row = view_row(tracked, &tracked->job, account_of(tracker, tracked));
+
+	if (!journal_is_lost(tracker->journal) && row.key)
+		journal_wrote(tracker->journal, store_job_put(journal_store(tracker->journal), &row));
+}
+
+void tracker_pause(struct tracker *tracker, struct tracked *tracked, bool is_paused)
+{
+	struct account *account = account_of(tracker, tracked);
+
+	tracked->is_paused = is_paused;
+	tracker_rewrite(tracker, tracked);
+	if (!tracked->is_in_flight && job_is_polled(&tracked->job))
+		queue_job(tracker, tracked, is_paused ? -1 : account->policy.min_interval_ms);
+}
+
+static int load_row(void *arg, const struct store_job *row)
+{
+	struct tracker *tracker = arg;
+	struct account *account = accounts_find(tracker->accounts, row->account);
+
+	if (!account)
+		account = accounts_add_gone(tracker->accounts, row->account, row->datacenter);
+	struct tracked *tracked = registry_add(tracker->registry, account->handle, row->id);
+	struct found found = {.tracker = tracker, .tracked = tracked};
+
+	take_row_and_key(&found, row);
+	registry_set_name(tracker->registry, tracked, row->name);
+	tracked->overdue_after_ms = account->policy.overdue_after_ms;
+	count_job(tracker, tracked);
+	return 0;
+}
+
+int tracker_load(struct tracker *tracker)
+{
+	int r = store_jobs_each_watched(journal_store(tracker->journal), load_row, tracker);
+	size_t n = registry_count(tracker->registry);
+	struct tracked *tracked;
+	uint32_t cursor = 0;
+
+	while ((tracked = registry_each(tracker->registry, &cursor))) {
+		if (job_is_polled(&tracked->job))
+			queue_job(tracker, tracked, schedule_first_ms(n, rng_next(tracker->rng)));
+	}
+	tracker->overdue_next_mono_ms = loop_now(tracker->loop).mono_ms;
+	return r;
+}

@@ -1,0 +1,180 @@
+/*
+ * What the files of HTTP out share, and nobody else: http.c (all hosts, the sockets, the harvest),
+ * http_host.c (one multi, its queue and its handles), http_transfer.c (one request with its
+ * answer), http_origin.c (whether a URL is of the host).
+ *
+ * A transfer is in one of three lists at any time: its host's queue, its host's flying ones, or the
+ * ready ones of all hosts. An easy handle belongs to a transfer only while that flies.
+ */
+#pragma once
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "net/http.h"
+#include "util/buf.h"
+
+enum {
+	HTTP_HEADERS_MAX_BYTES = 64 * 1024, /* of one reply, all that came before its body */
+	HTTP_CONTENT_TYPE_MAX_BYTES = 128,
+	HTTP_CONNECT_TIMEOUT_MS = 10 * 1000,
+	HTTP_UNACKNOWLEDGED_MS =
+	        8 * 1000, /* bytes of a request that the peer's kernel never took */
+	HTTP_LOW_SPEED_S = 30,
+	HTTP_CONNECTION_IDLE_S = 30,
+	/* glibc's resolver gives up after at most 3 servers, twice 5 s each: resolv.conf(5). */
+	HTTP_RESOLVER_LINGERS_MS = 30 * 1000,
+};
+
+/* ---- http_origin.c ---- */
+
+struct http_origin {
+	char *base; /* scheme://host[:port] as given, without what follows; owned, as are the others
+	             */
+	char *scheme;
+	char *host; /* lower case, without a trailing dot */
+	char *port; /* the scheme's own if none was given */
+};
+
+/* base_url may end with one slash. 0, or -EINVAL: not plain http(s)://host[:port]. */
+int http_origin_init(struct http_origin *origin, const char *base_url);
+void http_origin_deinit(struct http_origin *origin);
+/* Is this an absolute URL of that very origin, without user, fragment or control characters? */
+bool http_origin_has(const struct http_origin *origin, const char *url);
+
+/* ---- http_transfer.c ---- */
+
+TAILQ_HEAD(http_transfers, http_transfer);
+TAILQ_HEAD(http_hosts, http_host);
+
+/* What came back so far. */
+struct http_reply {
+	struct buf body;
+	struct buf headers; /* only if wanted */
+	size_t header_bytes;
+	char content_type[HTTP_CONTENT_TYPE_MAX_BYTES];
+	int status;
+	int64_t credits_remaining;
+	int64_t date_wall_ms;
+	int64_t retry_after_s;
+	bool has_retry_after;
+	bool is_retry_after_zero; /* "0" itself, for which libcurl's number is the same as for
+	                             nonsense */
+	bool is_too_large;
+};
+
+struct http_transfer {
+	TAILQ_ENTRY(http_transfer) link;
+	struct http_host *host;     /* borrowed; NULL once ready and its host is freed */
+	struct http_handle *handle; /* while it flies */
+	char *url;                  /* owned */
+	struct curl_slist *headers; /* owned; wiped before it is freed, as post_body is */
+	char *post_body;            /* NULL = GET */
+	size_t post_len;
+	int64_t timeout_ms;
+	int64_t spent_ms; /* of the attempts that ended */
+	http_answer_fn *fn;
+	void *arg;
+	uint64_t owner;
+	bool wants_headers;
+	bool is_ready;
+	bool is_retry;      /* this is the second attempt */
+	bool is_resolving;  /* a resolver's thread may be at work for it */
+	bool has_connected; /* this attempt opened a socket of its own */
+	bool is_reused;     /* this attempt went over a connection used before */
+	unsigned n_sent;
+	enum http_error error;
+	char message[CURL_ERROR_SIZE + 64];
+	struct http_reply reply;
+};
+
+struct http_handle {
+	CURL *easy;                     /* owned */
+	struct http_transfer *transfer; /* borrowed; NULL while idle */
+	struct http_handle *next;       /* in the host's pool */
+	char words[CURL_ERROR_SIZE];    /* libcurl's error buffer */
+};
+
+/* Copies the request. NULL: a header is malformed or holds a control character. */
+struct http_transfer *http_transfer_new(const struct http_request *request);
+struct http_transfer *http_transfer_free(struct http_transfer *transfer);
+/* Sets what is of this attempt alone. */
+void http_transfer_prepare(struct http_transfer *transfer, struct http_handle *handle);
+/* Frees bytes that may hold a secret; takes NULL. */
+void http_wipe(char *bytes, size_t len);
+/* Takes the handle from its transfer, leaving no pointer to the latter's memory in it. */
+void http_transfer_release(struct http_transfer *transfer);
+/* Whether a result is worth the one other attempt; then the transfer is reset for it. */
+bool http_transfer_retry(struct http_transfer *transfer, CURLcode result);
+/* Takes over what the handle knows of the end. */
+void http_transfer_finish(struct http_transfer *transfer, CURLcode result);
+void http_transfer_deliver(const struct http_transfer *transfer);
+
+/* ---- http_handle.c ---- */
+
+/* An easy handle with all that never changes. */
+struct http_handle *http_handle_new(const char *ca_file);
+struct http_handle *http_handle_free(struct http_handle *handle);
+/* Ends the process unless it is CURLE_OK: an option that this libcurl lacks, or no memory. */
+void http_must(CURLcode result);
+
+/* ---- http_host.c ---- */
+
+/* Lets libcurl work on a socket (or CURL_SOCKET_TIMEOUT). */
+void http_host_act(struct http_host *host, curl_socket_t fd, int events);
+/* Takes the ended transfers from libcurl to the ready list, and sends what was queued. */
+void http_host_drain(struct http_host *host);
+void http_host_count_sent(struct http_host *host);
+
+/* ---- http.c ---- */
+
+struct http_socket {
+	struct event *event;    /* owned; NULL = this descriptor was never watched */
+	struct http_host *host; /* borrowed; NULL = not watched now */
+};
+
+struct http {
+	struct loop *loop;           /* borrowed */
+	struct http_hosts hosts;     /* all of them */
+	struct http_hosts touched;   /* those whose libcurl worked in this turn */
+	struct http_transfers ready; /* to be delivered, in order */
+	struct http_socket *sockets; /* by descriptor; owned */
+	size_t n_sockets;
+};
+
+struct http_host {
+	TAILQ_ENTRY(http_host) link;
+	TAILQ_ENTRY(http_host) touched_link;
+	struct http *http;   /* borrowed */
+	CURLM *multi;        /* owned */
+	struct event *timer; /* owned; libcurl's own */
+	struct http_origin origin;
+	char *ca_file; /* owned */
+	struct http_transfers queue;
+	struct http_transfers flying;
+	struct http_handle *idle; /* owned */
+	size_t n_queued;
+	size_t n_flying;
+	size_t n_ready;
+	size_t max_in_flight;
+	uint64_t n_sent;
+	/*
+	 * Ends of the slots whose request is over while its resolver's thread may live on, oldest
+	 * first in a ring of max_in_flight: silent DNS must not pile up threads.
+	 */
+	int64_t *lingering_until_mono_ms; /* owned */
+	size_t lingering_first;
+	size_t n_lingering;
+	struct loop_timer *lingering_timer; /* owned */
+	bool is_touched;
+	bool is_acting; /* inside curl_multi_socket_action */
+};
+
+/* libcurl's socket callback: arms events, nothing else. */
+int http_on_socket(CURL *easy, curl_socket_t fd, int what, void *host, void *unused);
+/* Forgets the host's sockets. */
+void http_forget_sockets(struct http *http, const struct http_host *host);

@@ -1,0 +1,293 @@
+/*
+ * One request: its copy, each attempt, and the translation of libcurl's results into struct
+ * http_answer. What comes back meanwhile is counted and copied by http_handle.c.
+ *
+ * What libcurl and OpenSSL keep of a header in their own memory cannot be wiped from here; our own
+ * copies are.
+ */
+#include "net/http_private.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/mem.h"
+#include "util/str.h"
+
+/* ---- the request ---- */
+
+void http_wipe(char *bytes, size_t len)
+{
+	if (bytes)
+		explicit_bzero(bytes, len);
+	free(bytes);
+}
+
+static void http_headers_wipe(struct curl_slist *headers)
+{
+	for (struct curl_slist *h = headers; h; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
+	curl_slist_free_all(headers);
+}
+
+static void http_reply_clear(struct http_reply *reply)
+{
+	/* The reply to a token request holds the token. */
+	http_wipe(reply->body.data, reply->body.cap);
+	http_wipe(reply->headers.data, reply->headers.cap);
+	*reply = (struct http_reply){
+	        .credits_remaining = -1, .date_wall_ms = -1, .retry_after_s = -1};
+}
+
+/* "Name: value" with a name of RFC 9110's token characters. */
+static bool http_header_is_fit(const char *header)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+	                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t name_len = strspn(header, token);
+
+	return name_len > 0 && header[name_len] == ':' && !str_has_control(header, strlen(header));
+}
+
+static void http_transfer_add_header(struct http_transfer *transfer, const char *header)
+{
+	struct curl_slist *longer = curl_slist_append(transfer->headers, header);
+
+	if (!longer)
+		abort();
+	transfer->headers = longer;
+}
+
+struct http_transfer *http_transfer_new(const struct http_request *request)
+{
+	struct http_transfer *transfer;
+
+	for (size_t i = 0; i < HTTP_HEADERS_MAX && request->headers[i]; i++) {
+		if (!http_header_is_fit(request->headers[i]))
+			return NULL;
+	}
+	transfer = MEM_NEW(struct http_transfer);
+	http_reply_clear(&transfer->reply);
+	transfer->url = mem_strdup(request->url);
+	for (size_t i = 0; i < HTTP_HEADERS_MAX && request->headers[i]; i++)
+		http_transfer_add_header(transfer, request->headers[i]);
+	if (request->post_body) {
+		transfer->post_body = mem_strndup(request->post_body, request->post_len);
+		transfer->post_len = request->post_len;
+		/* Waiting for "100 Continue" would cost a second where the server knows none. */
+		http_transfer_add_header(transfer, "Expect:");
+	}
+	transfer->timeout_ms = request->timeout_ms;
+	transfer->wants_headers = request->wants_headers;
+	return transfer;
+}
+
+struct http_transfer *http_transfer_free(struct http_transfer *transfer)
+{
+	if (!transfer)
+		return NULL;
+	assert(!transfer->handle);
+	http_headers_wipe(transfer->headers);
+	http_wipe(transfer->post_body, transfer->post_len);
+	http_reply_clear(&transfer->reply);
+	free(transfer->url);
+	free(transfer);
+	return NULL;
+}
+
+/* ---- an attempt ---- */
+
+void http_transfer_prepare(struct http_transfer *transfer, struct http_handle *handle)
+{
+	CURL *easy = handle->easy;
+	long left_ms = (long)(transfer->timeout_ms - transfer->spent_ms);
+
+	transfer->handle = handle;
+	handle->transfer = transfer;
+	handle->words[0] = '\0';
+	http_must(curl_easy_setopt(easy, CURLOPT_URL, transfer->url));
+	http_must(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers));
+	http_must(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms));
+	http_must(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+	        left_ms < HTTP_CONNECT_TIMEOUT_MS ? left_ms : (long)HTTP_CONNECT_TIMEOUT_MS));
+	http_must(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)transfer->is_retry));
+	if (transfer->post_body) {
+		http_must(curl_easy_setopt(easy, CURLOPT_POST, 1L));
+		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->post_body));
+		http_must(curl_easy_setopt(
+		        easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)transfer->post_len));
+	} else {
+		http_must(curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L));
+	}
+}
+
+void http_transfer_release(struct http_transfer *transfer)
+{
+	struct http_handle *handle = transfer->handle;
+
+	http_must(curl_easy_setopt(handle->easy, CURLOPT_HTTPHEADER, NULL));
+	http_must(curl_easy_setopt(handle->easy, CURLOPT_POSTFIELDS, NULL));
+	http_must(curl_easy_setopt(handle->easy, CURLOPT_HTTPGET, 1L));
+	handle->transfer = NULL;
+	transfer->handle = NULL;
+}
+
+/* ---- the end ---- */
+
+static void http_transfer_count_time(struct http_transfer *transfer)
+{
+	curl_off_t spent_us = 0;
+
+	curl_easy_getinfo(transfer->handle->easy, CURLINFO_TOTAL_TIME_T, &spent_us);
+	transfer->spent_ms += spent_us / 1000;
+}
+
+/* The results with which a connection that died while it was idle ends (docs/performance.md). */
+static bool http_result_is_of_dead_connection(CURLcode result)
+{
+	switch ((int)result) {
+	case CURLE_HTTP2:
+	case CURLE_PARTIAL_FILE:
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_HTTP2_STREAM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool http_transfer_retry(struct http_transfer *transfer, CURLcode result)
+{
+	const struct http_reply *reply = &transfer->reply;
+
+	http_transfer_count_time(transfer);
+	if (transfer->is_retry || !transfer->is_reused ||
+	        transfer->spent_ms >= transfer->timeout_ms)
+		return false;
+	if (reply->header_bytes > 0 || reply->body.len > 0 || reply->is_too_large)
+		return false;
+	if (!http_result_is_of_dead_connection(result))
+		return false;
+	http_reply_clear(&transfer->reply);
+	transfer->is_retry = true;
+	transfer->is_resolving = transfer->has_connected = transfer->is_reused = false;
+	return true;
+}
+
+static enum http_error http_error_of_result(CURLcode result)
+{
+	switch ((int)result) {
+	case CURLE_OK:
+		return HTTP_OK;
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return HTTP_E_RESOLVE;
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_INTERFACE_FAILED:
+		return HTTP_E_CONNECT;
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_ENGINE_NOTFOUND:
+	case CURLE_SSL_ENGINE_SETFAILED:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CIPHER:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_SSL_CRL_BADFILE:
+	case CURLE_SSL_ISSUER_ERROR:
+	case CURLE_SSL_INVALIDCERTSTATUS:
+		return HTTP_E_TLS;
+	case CURLE_OPERATION_TIMEDOUT:
+		return HTTP_E_TIMEOUT;
+	case CURLE_UNSUPPORTED_PROTOCOL: /* a reply without a status line */
+	case CURLE_WEIRD_SERVER_REPLY:
+	case CURLE_BAD_CONTENT_ENCODING:
+		return HTTP_E_BROKEN;
+	case CURLE_FILESIZE_EXCEEDED:
+	case CURLE_OUT_OF_MEMORY: /* what 7.88.1 says of one header line over its 100 KB */
+		return HTTP_E_TOO_LARGE;
+	default:
+		return http_result_is_of_dead_connection(result) ? HTTP_E_BROKEN : HTTP_E_OTHER;
+	}
+}
+
+/* One line, and nothing of a query: libcurl is not known to print one, but who knows. */
+static void http_transfer_say(struct http_transfer *transfer, CURLcode result)
+{
+	const char *words = transfer->handle->words;
+	const char *hint = "";
+
+	if (transfer->reply.is_too_large) {
+		snprintf(transfer->message, sizeof(transfer->message),
+		        "the reply is larger than %d bytes (or its headers than %d)",
+		        HTTP_BODY_MAX_BYTES, HTTP_HEADERS_MAX_BYTES);
+		return;
+	}
+	if (result == CURLE_PEER_FAILED_VERIFICATION)
+		hint = " (a wrong clock on this machine looks the same)";
+	if (!words[0])
+		words = curl_easy_strerror(result);
+	snprintf(transfer->message, sizeof(transfer->message), "%.*s%s", (int)strcspn(words, "?"),
+	        words, hint);
+	for (char *c = transfer->message; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
+	}
+}
+
+/*
+ * libcurl's number is 0 for what it cannot read, and may be below 0 for a date in the past; -1 is
+ * our word for "none", so that a date of one second ago becomes "now".
+ */
+static void http_transfer_read_retry_after(struct http_transfer *transfer)
+{
+	curl_off_t seconds = 0;
+
+	if (!transfer->reply.has_retry_after)
+		return;
+	curl_easy_getinfo(transfer->handle->easy, CURLINFO_RETRY_AFTER, &seconds);
+	if (seconds == 0)
+		seconds = transfer->reply.is_retry_after_zero ? 0 : -1;
+	else if (seconds == -1)
+		seconds = 0;
+	transfer->reply.retry_after_s = seconds;
+}
+
+void http_transfer_finish(struct http_transfer *transfer, CURLcode result)
+{
+	long status = 0;
+
+	transfer->error = http_error_of_result(result);
+	if (transfer->reply.is_too_large)
+		transfer->error = HTTP_E_TOO_LARGE;
+	else if (transfer->error == HTTP_E_TIMEOUT && transfer->is_resolving)
+		transfer->error = HTTP_E_RESOLVE;
+	if (transfer->error != HTTP_OK)
+		http_transfer_say(transfer, result);
+	curl_easy_getinfo(transfer->handle->easy, CURLINFO_RESPONSE_CODE, &status);
+	transfer->reply.status = (int)status;
+	http_transfer_read_retry_after(transfer);
+}
+
+void http_transfer_deliver(const struct http_transfer *transfer)
+{
+	const struct http_reply *reply = &transfer->reply;
+	struct http_answer answer = {
+	        .error = transfer->error,
+	        .message = transfer->message,
+	        .status = reply->status,
+	        .body = buf_str(&reply->body),
+	        .len = reply->body.len,
+	        .content_type = reply->content_type,
+	        .retry_after_s = reply->retry_after_s,
+	        .credits_remaining = reply->credits_remaining,
+	        .date_wall_ms = reply->date_wall_ms,
+	        .duration_ms = transfer->spent_ms,
+	        .headers = buf_str(&reply->headers),
+	        .was_reused = transfer->is_reused,
+	        .n_sent = transfer->n_sent,
+	};
+
+	transfer->fn(transfer->arg, transfer->owner, &answer);
+}
