@@ -95,6 +95,9 @@ static int change_job(
 	}
 	if (code == CTL_OK)
 		code = answer_check(&answer);
+	/* It is known, but no longer watched: said in the daemon's words. */
+	if (code == CTL_OTHER && answer.status == 404)
+		code = CTL_NO_JOB;
 	if (code == CTL_OK && ctl->is_json && answer.body.len > 0)
 		answer_print_json(&answer);
 	if (code == CTL_OK)

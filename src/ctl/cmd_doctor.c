@@ -93,6 +93,7 @@ static void look_at_hooks(struct doctor *doctor, const struct json *json)
 	for (const struct json_node *hook = json_first(json, list); hook;
 	        hook = json_next(json, hook)) {
 		const char *name = json_get_string(json, hook, "name");
+		const char *state = json_get_string(json, hook, "state");
 		cleanup(mem_free_p) char *subject = mem_printf("hook %s", name ? name : "");
 		int64_t n_dead = 0;
 
@@ -102,8 +103,11 @@ static void look_at_hooks(struct doctor *doctor, const struct json *json)
 			        "%" PRId64 " deliveries are dead: \"bulkwatch deliveries --state "
 			        "dead\" lists them",
 			        n_dead);
-		else
-			doctor_find(doctor, FINDING_OK, subject, "no dead deliveries");
+		/* Parked: deliveries wait for a hook that the configuration no longer has. */
+		if (state && !str_is_equal(state, "ok"))
+			doctor_find(doctor, FINDING_WARNING, subject, "%s", state);
+		else if (n_dead == 0)
+			doctor_find(doctor, FINDING_OK, subject, "ok");
 	}
 }
 
@@ -111,9 +115,11 @@ static void look_at_database(struct doctor *doctor, const struct json *json)
 {
 	const struct json_node *database = json_get(json, json_root(json), "database");
 	const char *state = json_get_string(json, database, "state");
+	const char *detail = json_get_string(json, database, "detail");
 
 	if (state && !str_is_equal(state, "ok"))
-		doctor_find(doctor, FINDING_ERROR, "database", "%s", state);
+		doctor_find(doctor, FINDING_ERROR, "database", "%s%s%s", state, detail ? ": " : "",
+		        detail ? detail : "");
 	else if (state)
 		doctor_find(doctor, FINDING_OK, "database", "ok");
 }

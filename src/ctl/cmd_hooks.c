@@ -21,14 +21,8 @@ static const struct table_column delivery_columns[] = {
         {.title = "ATTEMPTS", .drop = 1},
 };
 
-static int say_no_such_thing(const char *kind, const char *name)
-{
-	ctl_say("there is no %s \"%s\"", kind, name);
-	return CTL_OTHER;
-}
-
 /* A change that answers with its result, or with nothing. */
-static int post(struct ctl *ctl, const char *path, const char *kind, const char *name)
+static int post(struct ctl *ctl, const char *path)
 {
 	cleanup(client_free_p) struct client *client = client_new(ctl, SOCKET_ADMIN);
 	struct client_request request = {.method = "POST", .path = path};
@@ -36,9 +30,7 @@ static int post(struct ctl *ctl, const char *path, const char *kind, const char 
 	struct json *json = NULL;
 	int code = client ? client_ask(client, &request, &answer) : CTL_CONFIG;
 
-	if (code == CTL_OK && answer.status == 404)
-		code = say_no_such_thing(kind, name);
-	else if (code == CTL_OK && answer.body.len > 0)
+	if (code == CTL_OK && answer.body.len > 0)
 		code = answer_parse(&answer, &json);
 	else if (code == CTL_OK)
 		code = answer_check(&answer);
@@ -57,7 +49,7 @@ static int hooks_test(struct ctl *ctl, const char *name)
 	buf_adds(&path, "/v1/hooks/");
 	client_add_encoded(&path, name);
 	buf_adds(&path, "/test");
-	code = post(ctl, buf_str(&path), "hook", name);
+	code = post(ctl, buf_str(&path));
 	buf_deinit(&path);
 	return code;
 }
@@ -170,7 +162,7 @@ int cmd_deliveries(struct ctl *ctl, const struct args *args)
 	buf_adds(&path, "/v1/deliveries/");
 	client_add_encoded(&path, args->operands[1]);
 	buf_adds(&path, "/retry");
-	code = post(ctl, buf_str(&path), "delivery", args->operands[1]);
+	code = post(ctl, buf_str(&path));
 	buf_deinit(&path);
 	return code;
 }

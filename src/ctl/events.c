@@ -165,7 +165,7 @@ static int events_follow(struct events_reader *reader)
 	struct stream stream = {.reader = reader};
 	int64_t alive_mono_ms = clock_now().mono_ms, wait_ms = EVENTS_RETRY_FIRST_MS;
 	bool is_first = true, is_last = false;
-	int code;
+	int code = CTL_OK;
 
 	for (;;) {
 		stream.is_heard = false;

@@ -161,6 +161,9 @@ static int find_by_name(
 				        json_get_string(pager.json, job, "id"));
 		}
 	}
+	/* The daemon has said that there is no such account. */
+	if (code == CTL_OTHER && pager.answer.status == 404)
+		code = CTL_NO_JOB;
 	jobs_pager_deinit(&pager);
 	return code;
 }

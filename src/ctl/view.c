@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "ctl/answer.h"
@@ -69,6 +70,9 @@ void view_add_scalar(const struct ctl *ctl, struct buf *out, const struct json_n
 		buf_adds(out, text_relative(value, clock_now().wall_ms, text));
 	else if (len > 3 && strcmp(key + len - 3, "_ms") == 0 && json_integer(node, &value))
 		buf_adds(out, text_duration(value, text));
+	else if (strcmp(key, "uptime") == 0 && node->type == JSON_NUMBER)
+		/* Seconds, with a fraction. */
+		buf_adds(out, text_duration(strtoll(node->text, NULL, 10) * 1000, text));
 	else if (node->type == JSON_BOOL)
 		buf_adds(out, strcmp(node->text, "true") == 0 ? "yes" : "no");
 	else

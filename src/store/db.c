@@ -19,6 +19,32 @@
 #include "util/err.h"
 #include "util/str.h"
 
+/* The errno that SQLite keeps for a file of the connection; 0 also for ENOSPC. */
+static int file_errno(struct store *store, int which)
+{
+	sqlite3_file *file = NULL;
+	int error = 0;
+
+	if (sqlite3_file_control(store->db, "main", which, &file) != SQLITE_OK || !file ||
+	        !file->pMethods)
+		return 0;
+	file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+	return error;
+}
+
+/*
+ * A quota that is used up is a full disk, but SQLite tells only ENOSPC apart. The errno of the file
+ * that did not fail may be an old one: so either file's other trouble counts more.
+ */
+static bool is_over_quota(struct store *store)
+{
+	int of_db = file_errno(store, SQLITE_FCNTL_FILE_POINTER);
+	int of_log = file_errno(store, SQLITE_FCNTL_JOURNAL_POINTER);
+
+	return (of_db == EDQUOT || of_log == EDQUOT) && (of_db == EDQUOT || of_db == 0) &&
+	       (of_log == EDQUOT || of_log == 0);
+}
+
 int store_error_of(struct store *store, int rc)
 {
 	int error = sqlite3_system_errno(store->db);
@@ -45,8 +71,7 @@ int store_error_of(struct store *store, int rc)
 	case SQLITE_IOERR:
 		if (rc == SQLITE_IOERR_NOMEM)
 			return -ENOMEM;
-		/* A quota is a full disk; SQLite tells only ENOSPC apart. */
-		return rc == SQLITE_IOERR_WRITE && error == EDQUOT ? ERR_FULL : ERR_IO;
+		return rc == SQLITE_IOERR_WRITE && is_over_quota(store) ? ERR_FULL : ERR_IO;
 	case SQLITE_READONLY:
 	case SQLITE_CANTOPEN:
 		return error == EACCES || error == EROFS || error == EPERM ? -error : ERR_IO;
@@ -320,11 +345,10 @@ int store_try_room(struct store *store)
 	if (store->wants_ballast && store_ballast_make(store) == ERR_FULL)
 		return ERR_FULL;
 	r = store_write_begin(store);
+	/* A row rewritten as it was would not be written at all. */
 	if (r == 0)
-		r = store_meta_write(store, false);
-	if (r == 0)
-		r = store_commit_marked(store, false);
-	return r;
+		r = store_run(store, STMT_PROBE);
+	return r == 0 ? store_commit_marked(store, false) : r;
 }
 
 int store_heartbeat(struct store *store)

@@ -36,9 +36,10 @@ static const char schema_1[] =
 	"  last_job_key INTEGER NOT NULL,"
 	"  last_delivery_id INTEGER NOT NULL,"
 	"  pruned_through INTEGER NOT NULL,"
-	"  is_clean INTEGER NOT NULL"
+	"  is_clean INTEGER NOT NULL,"
+	"  n_probes INTEGER NOT NULL"
 	") STRICT;"
-	"INSERT INTO meta VALUES (1, lower(hex(randomblob(8))), 0, 0, 0, 0, 1);"
+	"INSERT INTO meta VALUES (1, lower(hex(randomblob(8))), 0, 0, 0, 0, 1, 0);"
 
 	"CREATE TABLE name (key INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;"
 

@@ -29,6 +29,7 @@ const char *const store_statements[STMT_COUNT] = {
 	[STMT_META_WRITE] =
 		"UPDATE meta SET last_seq = ?1, last_job_key = ?2, last_delivery_id = ?3, "
 		"pruned_through = ?4, is_clean = ?5 WHERE one = 1",
+	[STMT_PROBE] = "UPDATE meta SET n_probes = n_probes + 1 WHERE one = 1",
 
 	[STMT_NAMES_READ] = "SELECT key, text FROM name ORDER BY key",
 	[STMT_NAME_ADD] = "INSERT INTO name (key, text) VALUES (?1, ?2)",

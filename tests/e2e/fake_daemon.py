@@ -152,8 +152,8 @@ class FakeDaemon:
     def status(self):
         last = self.events[-1]["seq"] if self.events else 0
         return {
-            "version": "0.1.0", "uptime_ms": 3723000, "config_file": "/nowhere/bulkwatchd.yaml",
-            "jobs": {"PENDING": 1, "COMPLETED": 2},
+            "version": "0.1.0", "uptime": 3723.5, "config_file": "/nowhere/bulkwatchd.yaml",
+            "jobs": {"watched": 3, "finished": 2, "by_state": {"PENDING": 1, "COMPLETED": 2}},
             "accounts": [{"name": name, "state": "ok", "reason": None} for name in self.accounts],
             "hooks": [{"name": "load", "pending": 1, "dead": 0}],
             "database": {"state": "ok", "size": 4096}, "last_seq": last,

@@ -246,7 +246,7 @@ class Status(Case):
         text, _ = self.run_ctl("status")
         lines = text.splitlines()
         self.assertIn("version\t0.1.0", lines)
-        self.assertIn("jobs.COMPLETED\t2", lines)
+        self.assertIn("jobs.by_state.COMPLETED\t2", lines)
         self.assertIn("accounts.acme-eu.state\tok", lines)
         self.assertIn("accounts.acme-eu.reason\t-", lines)
 
@@ -376,6 +376,10 @@ class Show(Case):
             self.assertIn("there is no job", self.run_ctl("show", name, code=4)[1])
         for name in ("", "/", "acme-eu/", "/1"):
             self.run_ctl("show", name, code=2)
+
+    def test_name_in_an_unknown_account(self):
+        self.daemon.routes["GET", "/v1/jobs"] = problem(404, "Not found", "no account nowhere")
+        self.assertIn("no account nowhere", self.run_ctl("show", "nowhere/nightly", code=4)[1])
 
     def test_encoding(self):
         self.run_ctl("show", "a?b#c/../1", code=4)
@@ -514,7 +518,8 @@ class Doctor(Case):
     def test_findings(self):
         status = {"version": self.run_ctl("--version")[0].split()[1], "config_file": None,
                   "accounts": [{"name": "a", "state": "ok", "reason": None}],
-                  "hooks": [{"name": "load", "dead": 0}], "database": {"state": "ok"}}
+                  "hooks": [{"name": "load", "state": "ok", "dead": 0}],
+                  "database": {"state": "ok", "detail": None}}
         self.daemon.routes["GET", "/v1/status"] = Reply(status)
         text, _ = self.run_ctl("doctor")
         self.assertEqual({line.split("\t")[0] for line in text.splitlines()}, {"ok"})
@@ -524,10 +529,12 @@ class Doctor(Case):
         text, _ = self.run_ctl("doctor")
         self.assertIn("warning\taccount b\theld: credits are spent\n", text)
         self.assertIn("warning\thook load\t2 deliveries are dead", text)
+        status["database"] = {"state": "full", "detail": "no room"}
         status["accounts"] += [{"name": "c", "state": "paused", "reason": "scope missing"}]
         self.daemon.routes["GET", "/v1/status"] = Reply(status)
         text, _ = self.run_ctl("doctor", code=1)
         self.assertIn("error\taccount c\tpaused: scope missing\n", text)
+        self.assertIn("error\tdatabase\tfull: no room\n", text)
         found = json.loads(self.run_ctl("doctor", "--json", code=1)[0])["findings"]
         self.assertEqual(len(found), len(text.splitlines()))
 
@@ -668,7 +675,9 @@ class Changes(Case):
     def test_several(self):
         self.daemon.routes["DELETE", "/v1/jobs/a/2"] = Reply(None, 204)
         self.run_ctl("remove", "99", "2", code=4)
-        self.assertEqual(len(self.changes()), 1)
+        self.run_ctl("pause", "2", code=4)
+        self.assertEqual([request[1:3] for request in self.changes()], [
+            ("DELETE", "/v1/jobs/a/2"), ("POST", "/v1/jobs/a/2/pause")])
 
     def test_not_permitted(self):
         self.daemon.routes["DELETE", "/v1/jobs/a/1"] = problem(405, "Not here")
@@ -692,7 +701,7 @@ class Changes(Case):
         self.assertRegex(bare(self.on_terminal("hooks")), r"(?m)^load +job.completed +2$")
         self.daemon.routes["POST", "/v1/hooks/load/test"] = Reply({"exit": 0})
         self.assertEqual(self.run_ctl("hooks", "test", "load")[0], "exit\t0\n")
-        self.assertIn('no hook "x"', self.run_ctl("hooks", "test", "x", code=1)[1])
+        self.assertIn("Nothing here", self.run_ctl("hooks", "test", "x", code=1)[1])
         self.run_ctl("hooks", "test", code=2)
         self.run_ctl("hooks", "tset", "load", code=2)
 

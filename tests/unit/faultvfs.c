@@ -1,6 +1,6 @@
 #include "faultvfs.h"
 
-#include <check.h>
+#include <assert.h>
 #include <errno.h>
 #include <sqlite3.h>
 #include <string.h>
@@ -11,6 +11,7 @@
 struct fault_file {
 	sqlite3_file base;
 	sqlite3_file *inner; /* behind this struct, in the room that SQLite gave us */
+	int error;           /* as unixFile.lastErrno: not for ENOSPC */
 };
 
 /* What a write or a truncation replaced, and what it put there. */
@@ -29,7 +30,6 @@ static struct {
 	int64_t n_left;
 	enum faultvfs_kind kind;
 	bool is_lasting, has_fired, is_recording, is_lying, is_dead;
-	int error;
 	struct rng rng;
 	struct fault_change *changes;
 	size_t n_changes;
@@ -67,17 +67,19 @@ static void change_add(
 	sqlite3_file *inner = inner_of(file);
 	struct fault_change change = {
 	        .file = (struct fault_file *)file, .at = at, .is_truncation = is_truncation};
+	int rc;
 
 	if (!fault.is_recording)
 		return;
-	ck_assert_int_eq(inner->pMethods->xFileSize(inner, &change.size_before), SQLITE_OK);
+	rc = inner->pMethods->xFileSize(inner, &change.size_before);
+	assert(rc == SQLITE_OK);
 	if (at < change.size_before) {
 		sqlite3_int64 n_there = change.size_before - at;
 
 		change.n_before = (int)(!is_truncation && n_there > n ? n : n_there);
 		change.before = mem_new((size_t)change.n_before, 1);
-		ck_assert_int_eq(inner->pMethods->xRead(inner, change.before, change.n_before, at),
-		        SQLITE_OK);
+		rc = inner->pMethods->xRead(inner, change.before, change.n_before, at);
+		assert(rc == SQLITE_OK);
 	}
 	if (n > 0) {
 		change.n_after = n;
@@ -145,11 +147,13 @@ static bool is_due(unsigned operation)
 }
 
 /* What unixWrite, unixSync and unixTruncate of SQLite answer to that errno. */
-static int failure(unsigned operation)
+static int failure(sqlite3_file *file, unsigned operation)
 {
 	bool is_full = fault.kind == FAULTVFS_ENOSPC || fault.kind == FAULTVFS_SHORT;
 
-	fault.error = is_full ? ENOSPC : fault.kind == FAULTVFS_EDQUOT ? EDQUOT : EIO;
+	((struct fault_file *)file)->error = is_full                         ? 0
+	                                     : fault.kind == FAULTVFS_EDQUOT ? EDQUOT
+	                                                                     : EIO;
 	if (operation == FAULTVFS_SYNC)
 		return SQLITE_IOERR_FSYNC;
 	if (operation == FAULTVFS_TRUNCATE)
@@ -177,7 +181,7 @@ static int fault_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int
 	if (is_due(FAULTVFS_WRITE)) {
 		if (fault.kind == FAULTVFS_SHORT && !fault.is_dead && n > 1)
 			inner->pMethods->xWrite(inner, bytes, n / 2, at);
-		return failure(FAULTVFS_WRITE);
+		return failure(file, FAULTVFS_WRITE);
 	}
 	change_add(file, at, bytes, n, false);
 	return inner->pMethods->xWrite(inner, bytes, n, at);
@@ -186,7 +190,7 @@ static int fault_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int
 static int fault_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
 	if (is_due(FAULTVFS_TRUNCATE))
-		return failure(FAULTVFS_TRUNCATE);
+		return failure(file, FAULTVFS_TRUNCATE);
 	change_add(file, size, NULL, 0, true);
 	return inner_of(file)->pMethods->xTruncate(inner_of(file), size);
 }
@@ -194,7 +198,7 @@ static int fault_truncate(sqlite3_file *file, sqlite3_int64 size)
 static int fault_sync(sqlite3_file *file, int flags)
 {
 	if (is_due(FAULTVFS_SYNC))
-		return failure(FAULTVFS_SYNC);
+		return failure(file, FAULTVFS_SYNC);
 	if (fault.is_lying)
 		return SQLITE_OK;
 	changes_forget(file);
@@ -226,6 +230,10 @@ static int fault_check_lock(sqlite3_file *file, int *is_reserved)
 
 static int fault_control(sqlite3_file *file, int operation, void *arg)
 {
+	if (operation == SQLITE_FCNTL_LAST_ERRNO) {
+		*(int *)arg = ((struct fault_file *)file)->error;
+		return SQLITE_OK;
+	}
 	return inner_of(file)->pMethods->xFileControl(inner_of(file), operation, arg);
 }
 
@@ -266,6 +274,7 @@ static int fault_open(
 
 	(void)vfs;
 	mine->inner = (sqlite3_file *)(mine + 1);
+	mine->error = 0;
 	rc = fault.real->xOpen(fault.real, name, mine->inner, flags, flags_out);
 	mine->base.pMethods = mine->inner->pMethods ? &fault_methods : NULL;
 	return rc;
@@ -278,27 +287,22 @@ static int fault_delete(sqlite3_vfs *vfs, const char *name, int is_dir_synced)
 	                     : fault.real->xDelete(fault.real, name, is_dir_synced);
 }
 
-static int fault_last_error(sqlite3_vfs *vfs, int n, char *text)
-{
-	(void)vfs;
-	(void)n;
-	(void)text;
-	return fault.error;
-}
-
 void faultvfs_install(void)
 {
+	int rc;
+
 	fault.real = sqlite3_vfs_find("unix");
-	ck_assert_ptr_nonnull(fault.real);
+	assert(fault.real);
 	fault.vfs = *fault.real;
 	fault.vfs.pNext = NULL;
 	fault.vfs.zName = "fault";
 	fault.vfs.szOsFile = (int)sizeof(struct fault_file) + fault.real->szOsFile;
 	fault.vfs.xOpen = fault_open;
 	fault.vfs.xDelete = fault_delete;
-	fault.vfs.xGetLastError = fault_last_error;
 	faultvfs_heal();
-	ck_assert_int_eq(sqlite3_vfs_register(&fault.vfs, 1), SQLITE_OK);
+	rc = sqlite3_vfs_register(&fault.vfs, 1);
+	assert(rc == SQLITE_OK);
+	(void)rc;
 }
 
 void faultvfs_remove(void)
@@ -324,7 +328,6 @@ void faultvfs_heal(void)
 	changes_forget(NULL);
 	fault.operations = 0;
 	fault.is_dead = fault.is_recording = fault.is_lying = fault.has_fired = false;
-	fault.error = 0;
 }
 
 bool faultvfs_has_fired(void)

@@ -414,7 +414,7 @@ END_TEST
 START_TEST(backup_is_a_whole_database)
 {
 	struct store *store;
-	char copy[STOREKIT_PATH_SIZE], instance[17];
+	char copy[STOREKIT_PATH_SIZE + 8], instance[17];
 	char *answer;
 
 	make_database();
