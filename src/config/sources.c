@@ -19,6 +19,7 @@ static struct source *sources_add(struct loader *l, const char *shown)
 	struct source *source;
 
 	assert(number == l->n_sources);
+	(void)number;
 	l->sources = mem_resize(l->sources, l->n_sources + 1, sizeof(*l->sources));
 	source = &l->sources[l->n_sources++];
 	*source = (struct source){.shown = mem_strdup(shown), .dir = path_dir_of(shown)};

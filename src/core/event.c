@@ -4,19 +4,19 @@
 #include <string.h>
 
 static const char *const event_names[EVENT_TYPES] = {
-	[EVENT_JOB_WATCHED] = "job.watched",
-	[EVENT_JOB_ADDED] = "job.added",
-	[EVENT_JOB_QUEUED] = "job.queued",
-	[EVENT_JOB_IN_PROGRESS] = "job.in_progress",
-	[EVENT_JOB_COMPLETED] = "job.completed",
-	[EVENT_JOB_FAILED] = "job.failed",
-	[EVENT_JOB_LOST] = "job.lost",
-	[EVENT_JOB_OVERDUE] = "job.overdue",
-	[EVENT_JOB_UNKNOWN_STATE] = "job.unknown_state",
-	[EVENT_JOB_UNWATCHED] = "job.unwatched",
-	[EVENT_ACCOUNT_PAUSED] = "account.paused",
-	[EVENT_ACCOUNT_RESUMED] = "account.resumed",
-	[EVENT_HOOK_DEAD] = "hook.dead",
+        [EVENT_JOB_WATCHED] = "job.watched",
+        [EVENT_JOB_ADDED] = "job.added",
+        [EVENT_JOB_QUEUED] = "job.queued",
+        [EVENT_JOB_IN_PROGRESS] = "job.in_progress",
+        [EVENT_JOB_COMPLETED] = "job.completed",
+        [EVENT_JOB_FAILED] = "job.failed",
+        [EVENT_JOB_LOST] = "job.lost",
+        [EVENT_JOB_OVERDUE] = "job.overdue",
+        [EVENT_JOB_UNKNOWN_STATE] = "job.unknown_state",
+        [EVENT_JOB_UNWATCHED] = "job.unwatched",
+        [EVENT_ACCOUNT_PAUSED] = "account.paused",
+        [EVENT_ACCOUNT_RESUMED] = "account.resumed",
+        [EVENT_HOOK_DEAD] = "hook.dead",
 };
 
 const char *event_type_name(enum event_type type)

@@ -5,7 +5,8 @@
 
 const char *gate_state_name(enum gate_state state)
 {
-	static const char *const names[] = {[GATE_OK] = "ok", [GATE_HELD] = "held", [GATE_PAUSED] = "paused"};
+	static const char *const names[] = {
+	        [GATE_OK] = "ok", [GATE_HELD] = "held", [GATE_PAUSED] = "paused"};
 
 	return names[state];
 }
@@ -31,7 +32,8 @@ static enum gate_change open_up(struct gate *gate, struct now now)
 	return GATE_BECAME_OK;
 }
 
-static int64_t hold_ms(const struct gate *gate, const struct observation *observation, uint64_t random)
+static int64_t hold_ms(
+        const struct gate *gate, const struct observation *observation, uint64_t random)
 {
 	if (observation->retry_after_ms >= 0)
 		return observation->retry_after_ms;
@@ -41,8 +43,8 @@ static int64_t hold_ms(const struct gate *gate, const struct observation *observ
 	return wait + (int64_t)(random % (uint64_t)(wait / 10));
 }
 
-static enum gate_change on_throttled(struct gate *gate, const struct observation *observation, bool is_probe,
-                                     struct now now, uint64_t random)
+static enum gate_change on_throttled(struct gate *gate, const struct observation *observation,
+        bool is_probe, struct now now, uint64_t random)
 {
 	if (gate->state != GATE_OK && !is_probe)
 		return GATE_SAME; /* sent before the hold began: it tells nothing new */
@@ -64,7 +66,8 @@ static void put_off_probe(struct gate *gate, struct now now, uint64_t random)
 	raise_level(&gate->level);
 }
 
-enum gate_change gate_pause(struct gate *gate, enum error_class reason, struct now now, uint64_t random)
+enum gate_change gate_pause(
+        struct gate *gate, enum error_class reason, struct now now, uint64_t random)
 {
 	bool was_paused = gate->state == GATE_PAUSED;
 
@@ -77,8 +80,8 @@ enum gate_change gate_pause(struct gate *gate, enum error_class reason, struct n
 	return was_paused ? GATE_SAME : GATE_BECAME_PAUSED;
 }
 
-static enum gate_change on_refused(struct gate *gate, const struct observation *observation, bool is_probe,
-                                   struct now now, uint64_t random)
+static enum gate_change on_refused(struct gate *gate, const struct observation *observation,
+        bool is_probe, struct now now, uint64_t random)
 {
 	if (gate->state == GATE_PAUSED && !is_probe)
 		return GATE_SAME;
@@ -86,7 +89,8 @@ static enum gate_change on_refused(struct gate *gate, const struct observation *
 }
 
 /* The probe got an answer that neither opens nor closes: ask again after the same kind of wait. */
-static enum gate_change on_passing_failure(struct gate *gate, bool is_probe, struct now now, uint64_t random)
+static enum gate_change on_passing_failure(
+        struct gate *gate, bool is_probe, struct now now, uint64_t random)
 {
 	if (is_probe && gate->state != GATE_OK) {
 		put_off_probe(gate, now, random);
@@ -95,8 +99,8 @@ static enum gate_change on_passing_failure(struct gate *gate, bool is_probe, str
 	return GATE_SAME;
 }
 
-enum gate_change gate_observe(struct gate *gate, const struct observation *observation, bool is_probe, struct now now,
-                              uint64_t random)
+enum gate_change gate_observe(struct gate *gate, const struct observation *observation,
+        bool is_probe, struct now now, uint64_t random)
 {
 	switch (observation->kind) {
 	case OBSERVED_STATUS:
@@ -150,8 +154,8 @@ void gate_probe_now(struct gate *gate, int64_t mono_ms)
 	gate->until_mono_ms = mono_ms;
 }
 
-void circuit_observe(struct circuit *circuit, const struct observation *observation, bool is_probe, struct now now,
-                     uint64_t random)
+void circuit_observe(struct circuit *circuit, const struct observation *observation, bool is_probe,
+        struct now now, uint64_t random)
 {
 	if (observation->kind != OBSERVED_UNREACHABLE) {
 		*circuit = (struct circuit){0};
@@ -165,8 +169,8 @@ void circuit_observe(struct circuit *circuit, const struct observation *observat
 		return;
 	circuit->is_open = true;
 	circuit->is_probing = false;
-	circuit->until_mono_ms =
-		now.mono_ms + schedule_backoff_ms(CIRCUIT_FIRST_MS, CIRCUIT_MAX_MS, circuit->level, random);
+	circuit->until_mono_ms = now.mono_ms + schedule_backoff_ms(CIRCUIT_FIRST_MS, CIRCUIT_MAX_MS,
+	                                               circuit->level, random);
 	raise_level(&circuit->level);
 }
 

@@ -1,11 +1,12 @@
 /*
- * Who may ask: the state of an account (ok, held, paused) and the circuit of a data center. Both are
- * moved by observations alone and answer one question: may a request go out, and if not, when.
+ * Who may ask: the state of an account (ok, held, paused) and the circuit of a data center. Both
+ * are moved by observations alone and answer one question: may a request go out, and if not, when.
  *
  *   account   ok --THROTTLED--> held --good answer of the one probe--> ok
  *             ok, held --REFUSED--> paused --good answer of a probe--> ok
  *             (a probe that is refused again doubles the wait, to PROBE_MAX_MS)
- *   circuit   closed --CIRCUIT_AFTER_FAILURES times UNREACHABLE--> open --any answer to the probe--> closed
+ *   circuit   closed --CIRCUIT_AFTER_FAILURES times UNREACHABLE--> open --any answer to the
+ * probe--> closed
  */
 #pragma once
 
@@ -31,12 +32,15 @@ struct gate {
 
 enum gate_change { GATE_SAME, GATE_BECAME_OK, GATE_BECAME_HELD, GATE_BECAME_PAUSED };
 
-/* is_probe: the request was sent while held or paused. GATE_BECAME_OK tells nothing of what it was: keep the old state. */
-enum gate_change gate_observe(struct gate *gate, const struct observation *observation, bool is_probe, struct now now,
-                              uint64_t random);
+/* is_probe: the request was sent while held or paused. GATE_BECAME_OK tells nothing of what it was:
+ * keep the old state. */
+enum gate_change gate_observe(struct gate *gate, const struct observation *observation,
+        bool is_probe, struct now now, uint64_t random);
 /* Pauses for a reason that is not an answer's (every job lost, a secret that cannot be read). */
-enum gate_change gate_pause(struct gate *gate, enum error_class reason, struct now now, uint64_t random);
-/* 0: may ask now. Else the mono time when to look again; INT64_MAX: when the probe's answer is there. */
+enum gate_change gate_pause(
+        struct gate *gate, enum error_class reason, struct now now, uint64_t random);
+/* 0: may ask now. Else the mono time when to look again; INT64_MAX: when the probe's answer is
+ * there. */
 int64_t gate_closed_until_mono(const struct gate *gate, int64_t mono_ms);
 /* A request goes out. True: it is the probe. */
 bool gate_pass(struct gate *gate);
@@ -54,8 +58,9 @@ struct circuit {
 	int64_t until_mono_ms;
 };
 
-void circuit_observe(struct circuit *circuit, const struct observation *observation, bool is_probe, struct now now,
-                     uint64_t random);
-int64_t circuit_open_until_mono(const struct circuit *circuit, int64_t mono_ms); /* as gate_closed_until_mono */
+void circuit_observe(struct circuit *circuit, const struct observation *observation, bool is_probe,
+        struct now now, uint64_t random);
+int64_t circuit_open_until_mono(
+        const struct circuit *circuit, int64_t mono_ms); /* as gate_closed_until_mono */
 bool circuit_pass(struct circuit *circuit);
 void circuit_unpass(struct circuit *circuit);

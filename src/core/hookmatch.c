@@ -1,7 +1,7 @@
 #include "core/hookmatch.h"
 
-size_t hookmatch(enum event_type type, const uint32_t *candidates, size_t n, const event_set *on, uint32_t about,
-                 uint32_t *matched)
+size_t hookmatch(enum event_type type, const uint32_t *candidates, size_t n, const event_set *on,
+        uint32_t about, uint32_t *matched)
 {
 	size_t n_matched = 0;
 

@@ -6,14 +6,14 @@ static const struct {
 	const char *word;
 	enum job_kind kind;
 } words[] = {
-	{JOB_STATE_PENDING, JOB_PENDING},
-	{"ADDED", JOB_ADDED},
-	{"QUEUED", JOB_QUEUED},
-	{"IN PROGRESS", JOB_IN_PROGRESS},
-	{"COMPLETED", JOB_COMPLETED},
-	{"FAILURE", JOB_FAILURE},
-	{"FAILED", JOB_FAILURE},
-	{JOB_STATE_LOST, JOB_LOST},
+        {JOB_STATE_PENDING, JOB_PENDING},
+        {"ADDED", JOB_ADDED},
+        {"QUEUED", JOB_QUEUED},
+        {"IN PROGRESS", JOB_IN_PROGRESS},
+        {"COMPLETED", JOB_COMPLETED},
+        {"FAILURE", JOB_FAILURE},
+        {"FAILED", JOB_FAILURE},
+        {JOB_STATE_LOST, JOB_LOST},
 };
 
 enum job_kind job_kind_of(const char *state)

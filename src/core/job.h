@@ -33,18 +33,19 @@ enum job_kind {
 /* Of a state as shown and stored. */
 enum job_kind job_kind_of(const char *state);
 bool job_kind_is_finished(enum job_kind kind);
-/* Zoho may say this word: 1 to JOB_STATE_MAX printable ASCII characters, and none of our own words. */
+/* Zoho may say this word: 1 to JOB_STATE_MAX printable ASCII characters, and none of our own words.
+ */
 bool job_state_is_sayable(const char *word);
 
 /* The part of a job that core/machine decides on. */
 struct job {
 	const char *state; /* as said, or "PENDING", "LOST"; borrowed (interned by the registry) */
 	int64_t watched_since_wall_ms;
-	int64_t since_wall_ms;          /* when the state was first seen */
+	int64_t since_wall_ms;           /* when the state was first seen */
 	int64_t not_found_since_mono_ms; /* of the first in the present row of "no such job" */
-	uint16_t n_failures;  /* in a row; stops counting at its maximum */
-	uint8_t n_not_found;  /* in a row; stops counting at its maximum */
-	uint8_t kind;         /* enum job_kind */
+	uint16_t n_failures;             /* in a row; stops counting at its maximum */
+	uint8_t n_not_found;             /* in a row; stops counting at its maximum */
+	uint8_t kind;                    /* enum job_kind */
 	bool is_overdue_told : 1;
 	bool is_revived : 1; /* LOST, but polled again since somebody asked */
 };
@@ -68,7 +69,8 @@ struct job_document {
 struct job_view {
 	const char *account, *id, *name, *datacenter, *service, *state;
 	bool is_finished, is_watched, is_paused;
-	int64_t since_wall_ms, watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms, next_poll_wall_ms;
+	int64_t since_wall_ms, watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms,
+	        next_poll_wall_ms;
 	uint64_t polls, failures;
 	int64_t error_at_wall_ms; /* 0 = no last_error */
 	const char *error_class, *error_message;

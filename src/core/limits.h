@@ -8,7 +8,7 @@ enum {
 	/* Names and words (docs: bulkwatchd.yaml(5)). */
 	JOB_ID_MAX = 20,
 	JOB_NAME_MAX_BYTES = 128,
-	JOB_STATE_MAX = 64, /* a longer word is a bad reply */
+	JOB_STATE_MAX = 64,  /* a longer word is a bad reply */
 	NAME_MAX_BYTES = 63, /* of an account, a data center, a hook */
 	MESSAGE_MAX_BYTES = 256,
 
@@ -25,14 +25,15 @@ enum {
 	THROTTLE_MAX_MS = 15 * 60 * 1000,
 	PROBE_FIRST_MS = 60 * 1000, /* of a paused account */
 	PROBE_MAX_MS = 15 * 60 * 1000,
-	CIRCUIT_AFTER_FAILURES = 5, /* in a row over a data center before only one probe goes through */
+	CIRCUIT_AFTER_FAILURES =
+	        5, /* in a row over a data center before only one probe goes through */
 	CIRCUIT_FIRST_MS = 5 * 1000,
 	CIRCUIT_MAX_MS = 5 * 60 * 1000,
 
 	/* Hooks. */
 	HOOK_INPUT_MAX_BYTES = 20 * 1024, /* beyond it `query` is null */
 	HOOK_ENV_VALUE_MAX_BYTES = 4096,
-	HOOK_RUNNING_MAX = 64, /* of all hooks together */
+	HOOK_RUNNING_MAX = 64,    /* of all hooks together */
 	HOOK_EXIT_PERMANENT = 65, /* EX_DATAERR of sysexits.h: do not try again */
 	HOOK_WEBHOOK_TIMEOUT_MS = 30 * 1000,
 };

@@ -23,23 +23,28 @@
 static int64_t age_ms(const struct job *job, struct now now)
 {
 	/* A wall clock that was set back makes a job young again, never younger than now. */
-	return now.wall_ms > job->watched_since_wall_ms ? now.wall_ms - job->watched_since_wall_ms : 0;
+	return now.wall_ms > job->watched_since_wall_ms ? now.wall_ms - job->watched_since_wall_ms
+	                                                : 0;
 }
 
 static enum event_type event_of_kind(enum job_kind kind)
 {
 	static const enum event_type types[JOB_KINDS] = {
-		[JOB_ADDED] = EVENT_JOB_ADDED,         [JOB_QUEUED] = EVENT_JOB_QUEUED,
-		[JOB_IN_PROGRESS] = EVENT_JOB_IN_PROGRESS, [JOB_COMPLETED] = EVENT_JOB_COMPLETED,
-		[JOB_FAILURE] = EVENT_JOB_FAILED,      [JOB_LOST] = EVENT_JOB_LOST,
-		[JOB_UNKNOWN] = EVENT_JOB_UNKNOWN_STATE,
+	        [JOB_ADDED] = EVENT_JOB_ADDED,
+	        [JOB_QUEUED] = EVENT_JOB_QUEUED,
+	        [JOB_IN_PROGRESS] = EVENT_JOB_IN_PROGRESS,
+	        [JOB_COMPLETED] = EVENT_JOB_COMPLETED,
+	        [JOB_FAILURE] = EVENT_JOB_FAILED,
+	        [JOB_LOST] = EVENT_JOB_LOST,
+	        [JOB_UNKNOWN] = EVENT_JOB_UNKNOWN_STATE,
 	};
 	return types[kind];
 }
 
 static void add_event(struct step *step, enum event_type type, const char *from, const char *to)
 {
-	step->events[step->n_events++] = (struct step_event){.type = type, .from_state = from, .to_state = to};
+	step->events[step->n_events++] =
+	        (struct step_event){.type = type, .from_state = from, .to_state = to};
 }
 
 static void move(struct step *step, const char *state, struct now now)
@@ -59,8 +64,8 @@ static void count_failure(struct job *job)
 		job->n_failures++;
 }
 
-static void on_status(struct step *step, const struct observation *observation, const struct poll_policy *policy,
-                      struct now now)
+static void on_status(struct step *step, const struct observation *observation,
+        const struct poll_policy *policy, struct now now)
 {
 	struct job *job = &step->job;
 
@@ -78,8 +83,8 @@ static bool is_lost(const struct job *job, const struct poll_policy *policy, str
 	       now.mono_ms - job->not_found_since_mono_ms >= policy->lost_after_ms;
 }
 
-static void on_not_found(struct step *step, const struct poll_policy *policy, bool is_account_lost, struct now now,
-                         uint64_t random)
+static void on_not_found(struct step *step, const struct poll_policy *policy, bool is_account_lost,
+        struct now now, uint64_t random)
 {
 	struct job *job = &step->job;
 
@@ -101,8 +106,8 @@ static void on_not_found(struct step *step, const struct poll_policy *policy, bo
 	step->wait_ms = -1;
 }
 
-struct step machine_step(const struct job *job, const struct observation *observation, const struct poll_policy *policy,
-                         bool is_account_lost, struct now now, uint64_t random)
+struct step machine_step(const struct job *job, const struct observation *observation,
+        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
 {
 	struct step step = {.job = *job, .wait_ms = -1};
 
@@ -121,7 +126,8 @@ struct step machine_step(const struct job *job, const struct observation *observ
 	case OBSERVED_GARBLED:
 	case OBSERVATION_KINDS:
 		count_failure(&step.job);
-		step.wait_ms = schedule_retry_ms(policy, step.job.n_failures, observation->retry_after_ms, random);
+		step.wait_ms = schedule_retry_ms(
+		        policy, step.job.n_failures, observation->retry_after_ms, random);
 		break;
 	}
 	return step;

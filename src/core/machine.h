@@ -27,15 +27,18 @@ struct step {
 	struct step_event events[STEP_EVENTS_MAX];
 	size_t n_events;
 	int64_t wait_ms; /* to the next poll; -1 = never again */
-	/* Three times unknown, but so is every job of the account: the account shall be paused instead. */
+	/* Three times unknown, but so is every job of the account: the account shall be paused
+	 * instead. */
 	bool wants_account_pause;
 };
 
-/* is_account_lost: every job of the account (three at least) is unknown to Zoho, this one included. */
-struct step machine_step(const struct job *job, const struct observation *observation, const struct poll_policy *policy,
-                         bool is_account_lost, struct now now, uint64_t random);
+/* is_account_lost: every job of the account (three at least) is unknown to Zoho, this one included.
+ */
+struct step machine_step(const struct job *job, const struct observation *observation,
+        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
 
-/* When the event job.overdue is due (wall time, ms); INT64_MAX = never: told already, or finished. */
+/* When the event job.overdue is due (wall time, ms); INT64_MAX = never: told already, or finished.
+ */
 int64_t machine_overdue_at_wall_ms(const struct job *job, const struct poll_policy *policy);
 /* Tells it: the job after, one event, no change of the next poll (wait_ms is meaningless). */
 struct step machine_tell_overdue(const struct job *job);

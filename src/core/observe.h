@@ -26,10 +26,10 @@ enum error_class {
 	ERROR_CONNECT,
 	ERROR_TLS,
 	ERROR_TIMEOUT,
-	ERROR_BROKEN,     /* cut off, or not HTTP */
-	ERROR_SERVER,     /* 5xx */
-	ERROR_BAD_REPLY,  /* not the JSON that was asked for */
-	ERROR_HTTP,       /* a 3xx, or a 4xx without a known code */
+	ERROR_BROKEN,    /* cut off, or not HTTP */
+	ERROR_SERVER,    /* 5xx */
+	ERROR_BAD_REPLY, /* not the JSON that was asked for */
+	ERROR_HTTP,      /* a 3xx, or a 4xx without a known code */
 	ERROR_NOT_FOUND,
 	ERROR_THROTTLED,
 	ERROR_TOKEN,      /* the access token is not accepted */
@@ -45,9 +45,9 @@ const char *error_class_name(enum error_class error); /* "dns" ...; "" for ERROR
 
 struct observation {
 	enum observation_kind kind;
-	enum error_class error; /* ERROR_NONE for OBSERVED_STATUS alone */
-	int http_status;        /* 0 = no answer */
-	int64_t retry_after_ms; /* clamped already; -1 = not given */
+	enum error_class error;          /* ERROR_NONE for OBSERVED_STATUS alone */
+	int http_status;                 /* 0 = no answer */
+	int64_t retry_after_ms;          /* clamped already; -1 = not given */
 	char message[MESSAGE_MAX_BYTES]; /* for people: one line, UTF-8, no secret */
 
 	/* Of OBSERVED_STATUS; borrowed from whoever made the observation. */

@@ -42,10 +42,12 @@ int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms)
 	double k = 2 * sqrt(TYPICAL_DURATION_S) / (double)policy->polls_per_job;
 	double wait_ms = 1000.0 * k * sqrt(age_s);
 
-	return clamp(wait_ms > 1e15 ? INT64_MAX : (int64_t)wait_ms, policy->min_interval_ms, policy->max_interval_ms);
+	return clamp(wait_ms > 1e15 ? INT64_MAX : (int64_t)wait_ms, policy->min_interval_ms,
+	        policy->max_interval_ms);
 }
 
-int64_t schedule_retry_ms(const struct poll_policy *policy, unsigned n, int64_t retry_after_ms, uint64_t random)
+int64_t schedule_retry_ms(
+        const struct poll_policy *policy, unsigned n, int64_t retry_after_ms, uint64_t random)
 {
 	int64_t cap = schedule_doubled_ms(policy->min_interval_ms, policy->max_interval_ms, n);
 	int64_t wait = policy->min_interval_ms + pick(cap - policy->min_interval_ms, random);

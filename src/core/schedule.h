@@ -25,10 +25,11 @@ int64_t schedule_first_ms(size_t n, uint64_t random);
 /* From an answer to the next request, for a job watched since age_ms. */
 int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms);
 /*
- * From a failure, the n-th in a row (from 1), to the next try: full jitter over a doubling cap, above
- * min_interval. retry_after_ms (-1 = none) is a floor, as far as max_interval.
+ * From a failure, the n-th in a row (from 1), to the next try: full jitter over a doubling cap,
+ * above min_interval. retry_after_ms (-1 = none) is a floor, as far as max_interval.
  */
-int64_t schedule_retry_ms(const struct poll_policy *policy, unsigned n, int64_t retry_after_ms, uint64_t random);
+int64_t schedule_retry_ms(
+        const struct poll_policy *policy, unsigned n, int64_t retry_after_ms, uint64_t random);
 /* min(first * 2^level, max), for waits that double. */
 int64_t schedule_doubled_ms(int64_t first_ms, int64_t max_ms, unsigned level);
 /* The same with half jitter, for what many may wait for in step: in [d/2, d], d being that. */

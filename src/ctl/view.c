@@ -197,6 +197,7 @@ static void columns_add(struct view_columns *columns, const char *key)
 	columns->keys[columns->n++] = key;
 }
 
+/* What is null in every row gets no column. */
 static void columns_of(
         struct view_columns *columns, const struct json *json, const struct json_node *array)
 {
@@ -204,7 +205,8 @@ static void columns_of(
 	        row = json_next(json, row)) {
 		for (const struct json_node *member = json_first(json, row); member;
 		        member = json_next(json, member)) {
-			if (member->key && (node_is_scalar(member) || node_is_flat(json, member)))
+			if (member->key && member->type != JSON_NULL &&
+			        (node_is_scalar(member) || node_is_flat(json, member)))
 				columns_add(columns, member->key);
 		}
 	}

@@ -78,17 +78,20 @@ struct account *accounts_find(const struct accounts *accounts, const char *name)
 
 /* ---- applying a configuration ---- */
 
-static bool is_same_place(const struct datacenter *datacenter, const struct config_datacenter *config)
+static bool is_same_place(
+        const struct datacenter *datacenter, const struct config_datacenter *config)
 {
-	return strcmp(datacenter->name, config->name) == 0 && strcmp(datacenter->api_url, config->api_url) == 0 &&
+	return strcmp(datacenter->name, config->name) == 0 &&
+	       strcmp(datacenter->api_url, config->api_url) == 0 &&
 	       str_is_equal(datacenter->ca_file, config->ca_file);
 }
 
 /* One that moved (other URL or CA) is a new one: what is in flight to the old place ends there. */
-static int find_or_add_datacenter(struct accounts *accounts, const struct config_datacenter *config,
-                                  struct datacenter **out)
+static int find_or_add_datacenter(
+        struct accounts *accounts, const struct config_datacenter *config, struct datacenter **out)
 {
-	struct http_host_options options = {.ca_file = config->ca_file, .max_in_flight = HTTP_HOST_MAX_CONNECTIONS};
+	struct http_host_options options = {
+	        .ca_file = config->ca_file, .max_in_flight = HTTP_HOST_MAX_CONNECTIONS};
 
 	for (size_t i = 0; i < accounts->n_datacenters; i++) {
 		if (is_same_place(accounts->datacenters[i], config)) {
@@ -109,8 +112,8 @@ static int find_or_add_datacenter(struct accounts *accounts, const struct config
 	datacenter->ca_file = config->ca_file ? mem_strdup(config->ca_file) : NULL;
 	datacenter->waiting_tail = &datacenter->waiting;
 	datacenter->is_configured = true;
-	accounts->datacenters =
-		mem_resize(accounts->datacenters, accounts->n_datacenters + 1, sizeof(struct datacenter *));
+	accounts->datacenters = mem_resize(
+	        accounts->datacenters, accounts->n_datacenters + 1, sizeof(struct datacenter *));
 	accounts->datacenters[accounts->n_datacenters++] = datacenter;
 	*out = datacenter;
 	return 0;
@@ -130,7 +133,8 @@ static struct account *find_or_add_account(struct accounts *accounts, const char
 	return account;
 }
 
-struct account *accounts_add_gone(struct accounts *accounts, const char *name, const char *datacenter)
+struct account *accounts_add_gone(
+        struct accounts *accounts, const char *name, const char *datacenter)
 {
 	struct account *account = find_or_add_account(accounts, name);
 	struct datacenter *nowhere = MEM_NEW(struct datacenter);
@@ -138,8 +142,8 @@ struct account *accounts_add_gone(struct accounts *accounts, const char *name, c
 	nowhere->name = mem_strdup(datacenter ? datacenter : "");
 	nowhere->api_url = mem_strdup("");
 	nowhere->waiting_tail = &nowhere->waiting;
-	accounts->datacenters =
-		mem_resize(accounts->datacenters, accounts->n_datacenters + 1, sizeof(struct datacenter *));
+	accounts->datacenters = mem_resize(
+	        accounts->datacenters, accounts->n_datacenters + 1, sizeof(struct datacenter *));
 	accounts->datacenters[accounts->n_datacenters++] = nowhere;
 	account->datacenter = nowhere;
 	return account;
@@ -159,11 +163,12 @@ static void apply_token(struct account *account, const char *path, bool has_move
 	account->token_looked_at_mono_ms = INT64_MIN;
 }
 
-static int apply_account(struct accounts *accounts, const struct config *config, const struct config_account *from,
-                         struct hooks *hooks)
+static int apply_account(struct accounts *accounts, const struct config *config,
+        const struct config_account *from, struct hooks *hooks)
 {
 	struct datacenter *datacenter;
-	int r = find_or_add_datacenter(accounts, &config->datacenters[from->datacenter], &datacenter);
+	int r = find_or_add_datacenter(
+	        accounts, &config->datacenters[from->datacenter], &datacenter);
 
 	if (r < 0)
 		return r;
@@ -174,11 +179,11 @@ static int apply_account(struct accounts *accounts, const struct config *config,
 	account->is_configured = true;
 	account->service = from->service;
 	account->policy = (struct poll_policy){
-		.min_interval_ms = from->poll.min_interval_ms,
-		.max_interval_ms = from->poll.max_interval_ms,
-		.polls_per_job = from->poll.polls_per_job,
-		.overdue_after_ms = from->poll.overdue_after_ms,
-		.lost_after_ms = from->poll.lost_after_ms,
+	        .min_interval_ms = from->poll.min_interval_ms,
+	        .max_interval_ms = from->poll.max_interval_ms,
+	        .polls_per_job = from->poll.polls_per_job,
+	        .overdue_after_ms = from->poll.overdue_after_ms,
+	        .lost_after_ms = from->poll.lost_after_ms,
 	};
 	account->timeout_ms = from->poll.timeout_ms;
 	account->max_in_flight = from->max_in_flight;
@@ -205,7 +210,8 @@ static void drop_unused_datacenters(struct accounts *accounts)
 	accounts->n_datacenters = n;
 }
 
-int accounts_apply(struct accounts *accounts, const struct config *config, struct hooks *hooks, struct buf *words)
+int accounts_apply(struct accounts *accounts, const struct config *config, struct hooks *hooks,
+        struct buf *words)
 {
 	for (size_t i = 0; i < accounts->n; i++)
 		accounts->list[i]->is_configured = false;
@@ -224,23 +230,27 @@ int accounts_apply(struct accounts *accounts, const struct config *config, struc
 bool account_refresh_token(struct account *account, struct now now)
 {
 	if (account->token_looked_at_mono_ms != INT64_MIN &&
-	    now.mono_ms - account->token_looked_at_mono_ms < TOKEN_LOOK_EVERY_MS)
+	        now.mono_ms - account->token_looked_at_mono_ms < TOKEN_LOOK_EVERY_MS)
 		return false;
 	account->token_looked_at_mono_ms = now.mono_ms;
 	return secret_refresh(&account->token);
 }
 
-void account_write(struct json_out *w, const char *key, const struct account *account, struct now now)
+void account_write(
+        struct json_out *w, const char *key, const struct account *account, struct now now)
 {
 	const struct gate *gate = &account->gate;
-	int64_t wait = gate->state != GATE_OK && !gate->is_probing ? gate->until_mono_ms - now.mono_ms : -1;
+	int64_t wait = gate->state != GATE_OK && !gate->is_probing
+	                       ? gate->until_mono_ms - now.mono_ms
+	                       : -1;
 
 	json_open_object(w, key);
 	json_put_string(w, "name", account->name);
 	json_put_string(w, "datacenter", account->datacenter->name);
 	json_put_string(w, "service", config_service_name(account->service));
 	json_put_string(w, "state", gate_state_name(gate->state));
-	json_put_string(w, "reason", gate->state == GATE_OK ? NULL : error_class_name(gate->reason));
+	json_put_string(
+	        w, "reason", gate->state == GATE_OK ? NULL : error_class_name(gate->reason));
 	json_put_string(w, "detail", gate->state == GATE_OK ? NULL : account->problem);
 	json_put_time(w, "since", gate->since_wall_ms);
 	json_put_time(w, "next_probe", wait >= 0 ? now.wall_ms + wait : 0);

@@ -63,20 +63,24 @@ struct accounts *accounts_free(struct accounts *accounts);
 
 /*
  * Takes over data centers and accounts of a checked configuration (hooks first: account->hooks are
- * resolved here). Accounts that are gone are no longer is_configured; their jobs are the caller's matter. 0, or a
- * negative error, with words.
+ * resolved here). Accounts that are gone are no longer is_configured; their jobs are the caller's
+ * matter. 0, or a negative error, with words.
  */
-int accounts_apply(struct accounts *accounts, const struct config *config, struct hooks *hooks, struct buf *words);
+int accounts_apply(struct accounts *accounts, const struct config *config, struct hooks *hooks,
+        struct buf *words);
 
 size_t accounts_count(const struct accounts *accounts); /* handles are below this */
 struct account *accounts_get(const struct accounts *accounts, uint32_t handle);
-struct account *accounts_find(const struct accounts *accounts, const char *name); /* NULL = none; also one that is gone */
+struct account *accounts_find(
+        const struct accounts *accounts, const char *name); /* NULL = none; also one that is gone */
 
 /* For jobs of the store whose account is no longer configured: it never asks. */
-struct account *accounts_add_gone(struct accounts *accounts, const char *name, const char *datacenter);
+struct account *accounts_add_gone(
+        struct accounts *accounts, const char *name, const char *datacenter);
 
 /* Looks at the token's file, at most once a second. True: the token is a new one. */
 bool account_refresh_token(struct account *account, struct now now);
 
 /* The account's state as JSON members (no braces): for the sockets and for events. */
-void account_write(struct json_out *w, const char *key, const struct account *account, struct now now);
+void account_write(
+        struct json_out *w, const char *key, const struct account *account, struct now now);

@@ -35,7 +35,8 @@ static int is_removed_by_hand(void *arg, const struct store_job *row)
 
 static const struct hook_set *job_hooks(const struct apply *apply, const struct config_job *job)
 {
-	return job->has_hooks ? hooks_set_of(apply->tracker->hooks, apply->config, &job->hooks) : NULL;
+	return job->has_hooks ? hooks_set_of(apply->tracker->hooks, apply->config, &job->hooks)
+	                      : NULL;
 }
 
 static void keep_job(struct apply *apply, struct tracked *tracked, const struct config_job *job)
@@ -63,20 +64,20 @@ static int apply_job(struct apply *apply, const struct config_job *job)
 		keep_job(apply, tracked, job);
 		return 0;
 	}
-	int r = store_job_find(journal_store(tracker->journal), apply->account->name, job->id, is_removed_by_hand,
-	                       &is_removed);
+	int r = store_job_find(journal_store(tracker->journal), apply->account->name, job->id,
+	        is_removed_by_hand, &is_removed);
 
 	if (r < 0)
 		return r;
 	if (is_removed)
 		return 0;
 	struct tracker_wish wish = {
-		.account = apply->account,
-		.id = job->id,
-		.name = job->name,
-		.hooks = job_hooks(apply, job),
-		.overdue_after_ms = job->overdue_after_ms,
-		.n_together = apply->n_jobs,
+	        .account = apply->account,
+	        .id = job->id,
+	        .name = job->name,
+	        .hooks = job_hooks(apply, job),
+	        .overdue_after_ms = job->overdue_after_ms,
+	        .n_together = apply->n_jobs,
 	};
 
 	tracker_watch(tracker, &wish);
@@ -97,7 +98,8 @@ static int watch_all(struct apply *apply)
 				return r;
 		}
 		/* Held, paused or in a wait: what the new values say counts from now. */
-		queue_touch(apply->tracker->queue, apply->account, loop_now(apply->tracker->loop).mono_ms);
+		queue_touch(apply->tracker->queue, apply->account,
+		        loop_now(apply->tracker->loop).mono_ms);
 	}
 	return 0;
 }

@@ -1,6 +1,7 @@
 /*
  * A configuration becomes what runs: at the start and at every reload the same way. Hooks, data
- * centers, accounts, then jobs: the new ones are watched, those that are gone are no longer, all others go on.
+ * centers, accounts, then jobs: the new ones are watched, those that are gone are no longer, all
+ * others go on.
  */
 #pragma once
 
@@ -15,7 +16,8 @@ struct apply_result {
 int apply_places(struct tracker *tracker, const struct config *config, struct buf *words);
 
 /*
- * Jobs, after that (and, at the start, after tracker_load). They are written in portions, each committed, so a crash in between leaves
- * a portion and the next start goes on from there. 0, or a fatal store error.
+ * Jobs, after that (and, at the start, after tracker_load). They are written in portions, each
+ * committed, so a crash in between leaves a portion and the next start goes on from there. 0, or a
+ * fatal store error.
  */
 int apply_jobs(struct tracker *tracker, const struct config *config, struct apply_result *result);

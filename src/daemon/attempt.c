@@ -18,56 +18,63 @@ static struct hook *hook_of(const struct hooks *hooks, const struct delivery *de
 	return hooks->hooks[delivery->chain->hook];
 }
 
-struct store_delivery attempt_row(const struct hooks *hooks, const struct delivery *delivery, enum delivery_state state)
+struct store_delivery attempt_row(
+        const struct hooks *hooks, const struct delivery *delivery, enum delivery_state state)
 {
 	return (struct store_delivery){
-		.id = delivery->id,
-		.event_seq = delivery->event_seq,
-		.hook = hook_of(hooks, delivery)->name,
-		.account = delivery->account,
-		.job_key = delivery->job_key,
-		.job_id = delivery->job_id,
-		.state = state,
-		.attempts = delivery->attempts,
-		.attempts_base = delivery->attempts_base,
-		.next_wall_ms = delivery->next_wall_ms,
-		.created_wall_ms = delivery->created_wall_ms,
+	        .id = delivery->id,
+	        .event_seq = delivery->event_seq,
+	        .hook = hook_of(hooks, delivery)->name,
+	        .account = delivery->account,
+	        .job_key = delivery->job_key,
+	        .job_id = delivery->job_id,
+	        .state = state,
+	        .attempts = delivery->attempts,
+	        .attempts_base = delivery->attempts_base,
+	        .next_wall_ms = delivery->next_wall_ms,
+	        .created_wall_ms = delivery->created_wall_ms,
 	};
 }
 
 bool attempt_write_claim(struct hooks *hooks, struct delivery *delivery)
 {
-	/* Says "lost" until its end is recorded: that is what it is if the daemon dies meanwhile. */
+	/* Says "lost" until its end is recorded: that is what it is if the daemon dies meanwhile.
+	 */
 	struct store_attempt attempt = {
-		.delivery_id = delivery->id,
-		.number = delivery->attempts,
-		.started_wall_ms = delivery->started_wall_ms,
-		.duration_ms = -1,
-		.end = ATTEMPT_LOST,
+	        .delivery_id = delivery->id,
+	        .number = delivery->attempts,
+	        .started_wall_ms = delivery->started_wall_ms,
+	        .duration_ms = -1,
+	        .end = ATTEMPT_LOST,
 	};
 
-	return journal_wrote(hooks->journal, store_attempt_put(journal_store(hooks->journal), &attempt));
+	return journal_wrote(
+	        hooks->journal, store_attempt_put(journal_store(hooks->journal), &attempt));
 }
 
 /* ---- the end ---- */
 
-/* Full jitter over a doubling cap (Brooker 2015, "Exponential Backoff and Jitter"), with a floor. */
+/* Full jitter over a doubling cap (Brooker 2015, "Exponential Backoff and Jitter"), with a floor.
+ */
 static int64_t retry_wait_ms(struct hooks *hooks, const struct delivery *delivery)
 {
 	const struct config_hook *config = &hook_of(hooks, delivery)->config;
 	uint64_t n = delivery->attempts - delivery->attempts_base;
-	int64_t cap = schedule_doubled_ms(config->retry_first_ms, config->retry_max_ms, n > 1 ? (unsigned)n - 1 : 0);
-	int64_t floor = config->retry_first_ms < RETRY_FLOOR_MS ? config->retry_first_ms : RETRY_FLOOR_MS;
+	int64_t cap = schedule_doubled_ms(
+	        config->retry_first_ms, config->retry_max_ms, n > 1 ? (unsigned)n - 1 : 0);
+	int64_t floor =
+	        config->retry_first_ms < RETRY_FLOOR_MS ? config->retry_first_ms : RETRY_FLOOR_MS;
 	int64_t wait = (int64_t)rng_below(hooks->rng, (uint64_t)cap + 1);
 
 	return wait < floor ? floor : wait;
 }
 
-static void write_dead_data(const struct hooks *hooks, const struct outcome *outcome, const struct store_event *event,
-                            struct buf *out)
+static void write_dead_data(const struct hooks *hooks, const struct outcome *outcome,
+        const struct store_event *event, struct buf *out)
 {
 	const struct delivery *delivery = outcome->delivery;
-	size_t shown = outcome->output_len < OUTPUT_SHOWN_BYTES ? outcome->output_len : OUTPUT_SHOWN_BYTES;
+	size_t shown =
+	        outcome->output_len < OUTPUT_SHOWN_BYTES ? outcome->output_len : OUTPUT_SHOWN_BYTES;
 	char id[EVENT_ID_SIZE];
 	struct json_out w;
 
@@ -107,7 +114,8 @@ static void append_dead_event(struct hooks *hooks, const struct outcome *outcome
 	const struct delivery *delivery = outcome->delivery;
 	struct dead_letter letter = {.hooks = hooks, .outcome = outcome};
 	const struct hook_set *all = hooks_all(hooks);
-	int r = store_event_get(journal_store(hooks->journal), delivery->event_seq, copy_dead_data, &letter);
+	int r = store_event_get(
+	        journal_store(hooks->journal), delivery->event_seq, copy_dead_data, &letter);
 
 	if (r > 0)
 		buf_adds(&letter.data, "{}"); /* pruned since: nothing is left to tell */
@@ -115,12 +123,12 @@ static void append_dead_event(struct hooks *hooks, const struct outcome *outcome
 		journal_wrote(hooks->journal, r);
 	} else {
 		struct store_event event = {
-			.type = EVENT_HOOK_DEAD,
-			.at_wall_ms = outcome->ended_wall_ms,
-			.account = delivery->account,
-			.job_key = delivery->job_key,
-			.job_id = delivery->job_id,
-			.data = buf_str(&letter.data),
+		        .type = EVENT_HOOK_DEAD,
+		        .at_wall_ms = outcome->ended_wall_ms,
+		        .account = delivery->account,
+		        .job_key = delivery->job_key,
+		        .job_id = delivery->job_id,
+		        .data = buf_str(&letter.data),
 		};
 		journal_append(hooks->journal, &event, all->hooks, all->n, delivery->chain->hook);
 	}
@@ -136,17 +144,21 @@ static void log_outcome(const struct hooks *hooks, const struct outcome *outcome
 
 	if (outcome->state == DELIVERY_DELIVERED)
 		log_info("hook %s: delivered event %lld of %s/%s (attempt %llu, %lld ms)", hook,
-		         (long long)delivery->event_seq, account, job, (unsigned long long)delivery->attempts,
-		         (long long)outcome->duration_ms);
+		        (long long)delivery->event_seq, account, job,
+		        (unsigned long long)delivery->attempts, (long long)outcome->duration_ms);
 	else if (outcome->state == DELIVERY_DEAD)
-		log_error("hook %s: gave up on event %lld of %s/%s after attempt %llu (%s %d): it stays dead until retried",
-		          hook, (long long)delivery->event_seq, account, job, (unsigned long long)delivery->attempts,
-		          attempt_end_name(outcome->end), outcome->code);
+		log_error("hook %s: gave up on event %lld of %s/%s after attempt %llu (%s %d): it "
+		          "stays dead until retried",
+		        hook, (long long)delivery->event_seq, account, job,
+		        (unsigned long long)delivery->attempts, attempt_end_name(outcome->end),
+		        outcome->code);
 	else
-		log_warning("hook %s: attempt %llu of event %lld of %s/%s failed (%s %d), next in %lld ms", hook,
-		            (unsigned long long)delivery->attempts, (long long)delivery->event_seq, account, job,
-		            attempt_end_name(outcome->end), outcome->code,
-		            (long long)(outcome->next_wall_ms - outcome->ended_wall_ms));
+		log_warning("hook %s: attempt %llu of event %lld of %s/%s failed (%s %d), next in "
+		            "%lld ms",
+		        hook, (unsigned long long)delivery->attempts,
+		        (long long)delivery->event_seq, account, job,
+		        attempt_end_name(outcome->end), outcome->code,
+		        (long long)(outcome->next_wall_ms - outcome->ended_wall_ms));
 }
 
 static void keep_unsaved(struct hooks *hooks, struct outcome *outcome)
@@ -185,14 +197,14 @@ static void record(struct hooks *hooks, struct outcome *outcome)
 	struct store *store = journal_store(hooks->journal);
 	struct store_delivery row = attempt_row(hooks, delivery, outcome->state);
 	struct store_attempt attempt = {
-		.delivery_id = delivery->id,
-		.number = delivery->attempts,
-		.started_wall_ms = delivery->started_wall_ms,
-		.duration_ms = outcome->duration_ms,
-		.end = outcome->end,
-		.code = outcome->code,
-		.output = outcome->output,
-		.output_len = outcome->output_len,
+	        .delivery_id = delivery->id,
+	        .number = delivery->attempts,
+	        .started_wall_ms = delivery->started_wall_ms,
+	        .duration_ms = outcome->duration_ms,
+	        .end = outcome->end,
+	        .code = outcome->code,
+	        .output = outcome->output,
+	        .output_len = outcome->output_len,
 	};
 
 	if (journal_is_full(hooks->journal)) {
@@ -204,10 +216,11 @@ static void record(struct hooks *hooks, struct outcome *outcome)
 		row.ended_wall_ms = outcome->ended_wall_ms;
 	outcome->change.done = outcome_on_done;
 	journal_add(hooks->journal, &outcome->change);
-	if (journal_is_lost(hooks->journal) || !journal_wrote(hooks->journal, store_delivery_put(store, &row)))
+	if (journal_is_lost(hooks->journal) ||
+	        !journal_wrote(hooks->journal, store_delivery_put(store, &row)))
 		return;
 	if (attempt.number > 0 && attempt.duration_ms >= 0 &&
-	    !journal_wrote(hooks->journal, store_attempt_put(store, &attempt)))
+	        !journal_wrote(hooks->journal, store_attempt_put(store, &attempt)))
 		return;
 	if (outcome->state == DELIVERY_DEAD)
 		append_dead_event(hooks, outcome);
@@ -239,7 +252,8 @@ static struct outcome *outcome_new(struct hooks *hooks, struct delivery *deliver
 
 static bool is_used_up(const struct hooks *hooks, const struct delivery *delivery)
 {
-	return delivery->attempts - delivery->attempts_base >= (uint64_t)hook_of(hooks, delivery)->config.attempts;
+	return delivery->attempts - delivery->attempts_base >=
+	       (uint64_t)hook_of(hooks, delivery)->config.attempts;
 }
 
 static void judge(struct hooks *hooks, struct outcome *outcome)
@@ -304,7 +318,7 @@ static void attempt_on_child(void *arg, uint64_t owner, const struct child_resul
 		outcome->output_len = result->output_len;
 		if (result->end == CHILD_NOT_STARTED)
 			log_error("hook %s: cannot start %s: %s", hook_of(hooks, delivery)->name,
-			          hook_of(hooks, delivery)->config.exec[0], strerror(result->code));
+			        hook_of(hooks, delivery)->config.exec[0], strerror(result->code));
 		judge(hooks, outcome);
 		record(hooks, outcome);
 		return;
@@ -326,23 +340,23 @@ static int start_with_event(void *arg, const struct store_event *stored)
 	struct event_environment env;
 	struct json_out w;
 	struct event_view event = {
-		.instance = store_instance(journal_store(hooks->journal)),
-		.seq = stored->seq,
-		.type = stored->type,
-		.at_wall_ms = stored->at_wall_ms,
-		.account = stored->account,
-		.job_id = stored->job_id,
-		.from_state = stored->from_state,
-		.to_state = stored->to_state,
-		.data = stored->data,
+	        .instance = store_instance(journal_store(hooks->journal)),
+	        .seq = stored->seq,
+	        .type = stored->type,
+	        .at_wall_ms = stored->at_wall_ms,
+	        .account = stored->account,
+	        .job_id = stored->job_id,
+	        .from_state = stored->from_state,
+	        .to_state = stored->to_state,
+	        .data = stored->data,
 	};
 	struct event_attempt attempt = {
-		.hook = hook->name,
-		.attempt = delivery->attempts,
-		.path = hooks->path,
-		.lang = hooks->lang,
-		.home = hooks->home,
-		.tz = hooks->tz,
+	        .hook = hook->name,
+	        .attempt = delivery->attempts,
+	        .path = hooks->path,
+	        .lang = hooks->lang,
+	        .home = hooks->home,
+	        .tz = hooks->tz,
 	};
 
 	event_environment_init(&env, &event, &attempt);
@@ -351,11 +365,11 @@ static int start_with_event(void *arg, const struct store_event *stored)
 	json_out_deinit(&w);
 	buf_addc(&body, '\n');
 	struct child_spec spec = {
-		.argv = (const char *const *)hook->config.exec,
-		.envp = (const char *const *)env.envp,
-		.input = body.data,
-		.input_len = body.len,
-		.timeout_ms = hook->config.timeout_ms,
+	        .argv = (const char *const *)hook->config.exec,
+	        .envp = (const char *const *)env.envp,
+	        .input = body.data,
+	        .input_len = body.len,
+	        .timeout_ms = hook->config.timeout_ms,
 	};
 
 	child_start(hooks->children, &spec, attempt_on_child, hooks, (uint64_t)delivery->id);
@@ -366,11 +380,13 @@ static int start_with_event(void *arg, const struct store_event *stored)
 void attempt_start(struct hooks *hooks, struct delivery *delivery)
 {
 	struct attempt_input input = {.hooks = hooks, .delivery = delivery};
-	int r = store_event_get(journal_store(hooks->journal), delivery->event_seq, start_with_event, &input);
+	int r = store_event_get(
+	        journal_store(hooks->journal), delivery->event_seq, start_with_event, &input);
 
 	/* An event is never pruned before its deliveries have ended. */
 	if (r)
-		log_error("hook %s: cannot read event %lld", hook_of(hooks, delivery)->name, (long long)delivery->event_seq);
+		log_error("hook %s: cannot read event %lld", hook_of(hooks, delivery)->name,
+		        (long long)delivery->event_seq);
 	if (r)
 		journal_wrote(hooks->journal, r < 0 ? r : ERR_CORRUPT);
 }

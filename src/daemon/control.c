@@ -21,20 +21,22 @@ static const struct route {
 	call_fn *handler;
 	const char *parameters; /* those it knows, each between spaces */
 } routes[] = {
-	{LISTEN_GET, "/v1/status", DOOR_BOTH, control_get_status, ""},
-	{LISTEN_GET, "/v1/jobs", DOOR_BOTH, control_get_jobs, " account state finished name limit after "},
-	{LISTEN_POST, "/v1/jobs", DOOR_ADMIN, control_post_job, ""},
-	{LISTEN_GET, "/v1/jobs/{account}/{id}", DOOR_BOTH, control_get_job, ""},
-	{LISTEN_DELETE, "/v1/jobs/{account}/{id}", DOOR_ADMIN, control_delete_job, ""},
-	{LISTEN_GET, "/v1/jobs/{account}/{id}/history", DOOR_BOTH, control_get_history, ""},
-	{LISTEN_GET, "/v1/jobs/{account}/{id}/wait", DOOR_BOTH, control_get_wait, " timeout "},
-	{LISTEN_POST, "/v1/jobs/{account}/{id}/poll", DOOR_ADMIN, control_poll_job, ""},
-	{LISTEN_POST, "/v1/jobs/{account}/{id}/pause", DOOR_ADMIN, control_pause_job, ""},
-	{LISTEN_POST, "/v1/jobs/{account}/{id}/resume", DOOR_ADMIN, control_resume_job, ""},
-	{LISTEN_GET, "/v1/events", DOOR_BOTH, control_get_events, " after follow type account limit "},
-	{LISTEN_GET, "/v1/accounts", DOOR_BOTH, control_get_accounts, ""},
-	{LISTEN_GET, "/v1/hooks", DOOR_BOTH, control_get_hooks, ""},
-	{LISTEN_POST, "/v1/reload", DOOR_ADMIN, control_post_reload, ""},
+        {LISTEN_GET, "/v1/status", DOOR_BOTH, control_get_status, ""},
+        {LISTEN_GET, "/v1/jobs", DOOR_BOTH, control_get_jobs,
+                " account state finished name limit after "},
+        {LISTEN_POST, "/v1/jobs", DOOR_ADMIN, control_post_job, ""},
+        {LISTEN_GET, "/v1/jobs/{account}/{id}", DOOR_BOTH, control_get_job, ""},
+        {LISTEN_DELETE, "/v1/jobs/{account}/{id}", DOOR_ADMIN, control_delete_job, ""},
+        {LISTEN_GET, "/v1/jobs/{account}/{id}/history", DOOR_BOTH, control_get_history, ""},
+        {LISTEN_GET, "/v1/jobs/{account}/{id}/wait", DOOR_BOTH, control_get_wait, " timeout "},
+        {LISTEN_POST, "/v1/jobs/{account}/{id}/poll", DOOR_ADMIN, control_poll_job, ""},
+        {LISTEN_POST, "/v1/jobs/{account}/{id}/pause", DOOR_ADMIN, control_pause_job, ""},
+        {LISTEN_POST, "/v1/jobs/{account}/{id}/resume", DOOR_ADMIN, control_resume_job, ""},
+        {LISTEN_GET, "/v1/events", DOOR_BOTH, control_get_events,
+                " after follow type account limit "},
+        {LISTEN_GET, "/v1/accounts", DOOR_BOTH, control_get_accounts, ""},
+        {LISTEN_GET, "/v1/hooks", DOOR_BOTH, control_get_hooks, ""},
+        {LISTEN_POST, "/v1/reload", DOOR_ADMIN, control_post_reload, ""},
 };
 
 struct control *control_new(const struct control_context *context)
@@ -66,7 +68,8 @@ void call_reply(struct call *call, int status, const struct buf *json)
 
 void call_no_content(struct call *call, int status)
 {
-	listen_reply(call->request, status, "application/json", status == 204 ? "" : "{}", status == 204 ? 0 : 2, NULL);
+	listen_reply(call->request, status, "application/json", status == 204 ? "" : "{}",
+	        status == 204 ? 0 : 2, NULL);
 }
 
 static const char *title_of(int status)
@@ -93,7 +96,8 @@ static const char *title_of(int status)
 	}
 }
 
-static void problem_with_headers(struct call *call, int status, const char *detail, const char *const *headers)
+static void problem_with_headers(
+        struct call *call, int status, const char *detail, const char *const *headers)
 {
 	cleanup(buf_deinit) struct buf body = {0};
 	struct json_out w;
@@ -106,7 +110,8 @@ static void problem_with_headers(struct call *call, int status, const char *deta
 	json_put_string(&w, "detail", detail);
 	json_close_object(&w);
 	json_out_deinit(&w);
-	listen_reply(call->request, status, "application/problem+json", body.data, body.len, headers);
+	listen_reply(
+	        call->request, status, "application/problem+json", body.data, body.len, headers);
 }
 
 void call_problem(struct call *call, int status, const char *format, ...)
@@ -161,7 +166,8 @@ bool call_boolean(struct call *call, const char *name, int *out)
 	return false;
 }
 
-bool call_duration(struct call *call, const char *name, int64_t otherwise_ms, int64_t max_ms, int64_t *out_ms)
+bool call_duration(
+        struct call *call, const char *name, int64_t otherwise_ms, int64_t max_ms, int64_t *out_ms)
 {
 	const char *text = listen_query(call->request, name);
 	char max[CLOCK_DURATION_SIZE];
@@ -170,7 +176,7 @@ bool call_duration(struct call *call, const char *name, int64_t otherwise_ms, in
 	if (!text || (clock_parse_duration(text, out_ms) == 0 && *out_ms <= max_ms))
 		return true;
 	call_problem(call, 400, "%s: a duration like 30s or 5m was expected, at most %s", name,
-	             clock_format_duration(max_ms, max));
+	        clock_format_duration(max_ms, max));
 	return false;
 }
 
@@ -252,7 +258,8 @@ static bool has_known_parameters(struct call *call, const struct route *route)
 	int n = listen_query_count(call->request);
 
 	if (n < 0) {
-		call_problem(call, 400, "the query is malformed, too long, or names a parameter twice");
+		call_problem(
+		        call, 400, "the query is malformed, too long, or names a parameter twice");
 		return false;
 	}
 	for (int i = 0; i < n; i++) {
@@ -261,8 +268,8 @@ static bool has_known_parameters(struct call *call, const struct route *route)
 
 		snprintf(word, sizeof(word), " %.60s ", name);
 		if (!strstr(route->parameters, word)) {
-			call_problem(call, 400, "unknown query parameter %.60s; known here:%s", name,
-			             route->parameters[0] ? route->parameters : " none");
+			call_problem(call, 400, "unknown query parameter %.60s; known here:%s",
+			        name, route->parameters[0] ? route->parameters : " none");
 			return false;
 		}
 	}
@@ -275,19 +282,19 @@ static void refuse_method(struct call *call, const char *allowed, bool would_be_
 	const char *const headers[] = {"Allow", allow, NULL};
 
 	problem_with_headers(call, 405,
-	                     would_be_admin ? "this socket answers questions only: changes go to admin.sock"
-	                                    : "this path does not know that method",
-	                     headers);
+	        would_be_admin ? "this socket answers questions only: changes go to admin.sock"
+	                       : "this path does not know that method",
+	        headers);
 }
 
 static void dispatch(struct control *control, struct listen_request *request, bool is_admin)
 {
 	enum listen_method method = listen_method(request);
 	struct call call = {
-		.control = control,
-		.request = request,
-		.now = loop_now(control->context.loop),
-		.is_admin = is_admin,
+	        .control = control,
+	        .request = request,
+	        .now = loop_now(control->context.loop),
+	        .is_admin = is_admin,
 	};
 	char allowed[64] = "";
 	bool would_be_admin = false;
@@ -296,7 +303,9 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 		method = LISTEN_GET;
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		const struct route *route = &routes[i];
-		static const char *const names[] = {[LISTEN_GET] = "GET, HEAD", [LISTEN_POST] = "POST", [LISTEN_DELETE] = "DELETE"};
+		static const char *const names[] = {[LISTEN_GET] = "GET, HEAD",
+		        [LISTEN_POST] = "POST",
+		        [LISTEN_DELETE] = "DELETE"};
 
 		call.account = call.id = call.name = NULL;
 		if (!matches(&call, route))
@@ -308,7 +317,8 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 		}
 		would_be_admin |= route->method == method;
 		if (is_admin || route->door == DOOR_BOTH)
-			snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed), ", %s", names[route->method]);
+			snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed),
+			        ", %s", names[route->method]);
 		else if (!allowed[0])
 			snprintf(allowed, sizeof(allowed), ", ");
 	}

@@ -1,8 +1,8 @@
 /*
  * The doors: HTTP and JSON on query.sock and admin.sock (docs: bulkwatch-api(7)).
  *
- * A table of routes says what there is; every handler answers in one bounded slice, holds its request,
- * or hands it to daemon/streams.
+ * A table of routes says what there is; every handler answers in one bounded slice, holds its
+ * request, or hands it to daemon/streams.
  */
 #pragma once
 

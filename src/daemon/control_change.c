@@ -11,8 +11,8 @@
 enum { BODY_MAX_BYTES = 64 * 1024 };
 
 /*
- * A change is written at once and answered when it is committed, with the turn's end: the answer of a change that the
- * disk had no room for is 507.
+ * A change is written at once and answered when it is committed, with the turn's end: the answer of
+ * a change that the disk had no room for is 507.
  */
 struct answer {
 	struct journal_change change;
@@ -32,16 +32,17 @@ static void answer_on_done(struct journal_change *change, bool is_committed)
 {
 	struct answer *answer = container_of(change, struct answer, change);
 	struct call call = {
-		.control = answer->control,
-		.request = answer->request,
-		.account = answer->account,
-		.id = answer->id,
-		.now = loop_now(answer->control->context.loop),
-		.is_admin = true,
+	        .control = answer->control,
+	        .request = answer->request,
+	        .account = answer->account,
+	        .id = answer->id,
+	        .now = loop_now(answer->control->context.loop),
+	        .is_admin = true,
 	};
 
 	if (call.request && !is_committed)
-		call_problem(&call, 507, "the disk is full: nothing was changed; try again when there is room");
+		call_problem(&call, 507,
+		        "the disk is full: nothing was changed; try again when there is room");
 	else if (call.request && answer->with_job)
 		control_get_job_as(&call, answer->status);
 	else if (call.request)
@@ -49,7 +50,8 @@ static void answer_on_done(struct journal_change *change, bool is_committed)
 	free(answer);
 }
 
-static void answer_after_commit(struct call *call, const char *account, const char *id, int status, bool with_job)
+static void answer_after_commit(
+        struct call *call, const char *account, const char *id, int status, bool with_job)
 {
 	struct answer *answer = MEM_NEW(struct answer);
 
@@ -69,7 +71,8 @@ static bool has_room(struct call *call)
 {
 	if (!journal_is_full(call->control->context.tracker->journal))
 		return true;
-	call_problem(call, 507, "the disk is full: nothing was changed; try again when there is room");
+	call_problem(
+	        call, 507, "the disk is full: nothing was changed; try again when there is room");
 	return false;
 }
 
@@ -90,7 +93,8 @@ static bool read_member(struct call *call, const struct json_node *member, struc
 	else if (strcmp(member->key, "name") == 0)
 		to = &wish->name;
 	if (!to) {
-		call_problem(call, 400, "unknown member %.60s; known are account, id, name", member->key);
+		call_problem(call, 400, "unknown member %.60s; known are account, id, name",
+		        member->key);
 		return false;
 	}
 	if (member->type == JSON_NULL && to == &wish->name)
@@ -99,7 +103,8 @@ static bool read_member(struct call *call, const struct json_node *member, struc
 	if (*to)
 		return true;
 	call_problem(call, 400, "%s: a string was expected%s", member->key,
-	             to == &wish->id ? " (ids are strings of digits, beyond what a number can hold)" : "");
+	        to == &wish->id ? " (ids are strings of digits, beyond what a number can hold)"
+	                        : "");
 	return false;
 }
 
@@ -107,8 +112,9 @@ static bool is_fit_name(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len >= 1 && len <= JOB_NAME_MAX_BYTES && str_is_utf8(name, len, NULL) && !str_has_control(name, len) &&
-	       !strchr(name, '/') && !str_is_digits(name, 1, JOB_NAME_MAX_BYTES);
+	return len >= 1 && len <= JOB_NAME_MAX_BYTES && str_is_utf8(name, len, NULL) &&
+	       !str_has_control(name, len) && !strchr(name, '/') &&
+	       !str_is_digits(name, 1, JOB_NAME_MAX_BYTES);
 }
 
 static bool check_wish(struct call *call, const struct job_wish *wish, struct account **account)
@@ -123,8 +129,9 @@ static bool check_wish(struct call *call, const struct job_wish *wish, struct ac
 	}
 	if (wish->name && !is_fit_name(wish->name)) {
 		call_problem(call, 400,
-		             "name: 1 to %d bytes of UTF-8 were expected, no control character, no '/', not digits alone",
-		             JOB_NAME_MAX_BYTES);
+		        "name: 1 to %d bytes of UTF-8 were expected, no control character, no '/', "
+		        "not digits alone",
+		        JOB_NAME_MAX_BYTES);
 		return false;
 	}
 	*account = accounts_find(call->control->context.tracker->accounts, wish->account);
@@ -139,12 +146,12 @@ static void watch(struct call *call, const struct job_wish *job, struct account 
 	struct tracker *tracker = call->control->context.tracker;
 	struct tracked *tracked = registry_find(tracker->registry, account->handle, job->id);
 	struct tracker_wish wish = {
-		.account = account,
-		.id = job->id,
-		.name = job->name,
-		.overdue_after_ms = account->policy.overdue_after_ms,
-		.is_from_socket = true,
-		.n_together = 1,
+	        .account = account,
+	        .id = job->id,
+	        .name = job->name,
+	        .overdue_after_ms = account->policy.overdue_after_ms,
+	        .is_from_socket = true,
+	        .n_together = 1,
 	};
 
 	if (tracked && tracked->is_changing) {
@@ -168,11 +175,13 @@ void control_post_job(struct call *call)
 	if (!has_room(call))
 		return;
 	if (error || json_root(json)->type != JSON_OBJECT) {
-		call_problem(call, 400, "the body: an object with account and id was expected; it is %s",
-		             error ? json_error_words(error) : "no object");
+		call_problem(call, 400,
+		        "the body: an object with account and id was expected; it is %s",
+		        error ? json_error_words(error) : "no object");
 		return;
 	}
-	for (const struct json_node *m = json_first(json, json_root(json)); m; m = json_next(json, m)) {
+	for (const struct json_node *m = json_first(json, json_root(json)); m;
+	        m = json_next(json, m)) {
 		if (!read_member(call, m, &wish))
 			return;
 	}
@@ -190,7 +199,8 @@ static struct tracked *job_to_change(struct call *call)
 	if (!has_room(call))
 		return NULL;
 	if (!tracked)
-		call_problem(call, 404, "account %.63s has no watched job %.63s", call->account, call->id);
+		call_problem(call, 404, "account %.63s has no watched job %.63s", call->account,
+		        call->id);
 	else if (tracked->is_changing)
 		call_problem(call, 503, "the job is being changed this very moment: try again");
 	else
@@ -254,5 +264,6 @@ void control_post_reload(struct call *call)
 	if (r == 0)
 		call_reply(call, 200, &body);
 	else
-		listen_reply(call->request, r > 0 ? 422 : 500, "application/problem+json", buf_str(&body), body.len, NULL);
+		listen_reply(call->request, r > 0 ? 422 : 500, "application/problem+json",
+		        buf_str(&body), body.len, NULL);
 }

@@ -30,9 +30,10 @@ static int write_job(void *arg, const struct job_view *view)
 
 static int write_tracked(struct call *call, struct writer *writer, const struct tracked *tracked)
 {
-	const struct account *account = accounts_get(call->control->context.tracker->accounts, tracked->account);
+	const struct account *account =
+	        accounts_get(call->control->context.tracker->accounts, tracked->account);
 	struct job_view view = view_of_tracked(tracked, &tracked->job, account, call->now,
-	                                       view_wait_ms(tracked, account, call->now));
+	        view_wait_ms(tracked, account, call->now));
 
 	return view_with_document(call_store(call), tracked->key, &view, write_job, writer);
 }
@@ -57,8 +58,10 @@ static bool is_wanted(const struct filter *filter, const struct tracked *tracked
 	       job_kind_is_finished((enum job_kind)tracked->job.kind) == (filter->finished == 1);
 }
 
-/* Pages go by the keys of jobs, which never change: what comes and goes meanwhile moves nothing else. */
-static int write_page(struct call *call, struct writer *writer, const struct filter *filter, int64_t after, size_t limit)
+/* Pages go by the keys of jobs, which never change: what comes and goes meanwhile moves nothing
+ * else. */
+static int write_page(struct call *call, struct writer *writer, const struct filter *filter,
+        int64_t after, size_t limit)
 {
 	const struct registry *registry = call->control->context.tracker->registry;
 	int64_t last = after;
@@ -92,8 +95,8 @@ static int write_page(struct call *call, struct writer *writer, const struct fil
 void control_get_jobs(struct call *call)
 {
 	struct filter filter = {
-		.state = listen_query(call->request, "state"),
-		.name = listen_query(call->request, "name"),
+	        .state = listen_query(call->request, "state"),
+	        .name = listen_query(call->request, "name"),
 	};
 	cleanup(buf_deinit) struct buf body = {0};
 	struct account *account;
@@ -101,8 +104,8 @@ void control_get_jobs(struct call *call)
 	int64_t after;
 	size_t limit;
 
-	if (!call_limit(call, &limit) || !call_integer(call, "after", 0, &after) || !call_account(call, &account) ||
-	    !call_boolean(call, "finished", &filter.finished))
+	if (!call_limit(call, &limit) || !call_integer(call, "after", 0, &after) ||
+	        !call_account(call, &account) || !call_boolean(call, "finished", &filter.finished))
 		return;
 	filter.account = account;
 	json_out_init(&writer.w, &body, false);
@@ -150,7 +153,8 @@ void control_get_job_as(struct call *call, int status)
 
 	json_out_init(&writer.w, &body, false);
 	int r = tracked ? write_tracked(call, &writer, tracked)
-	                : store_job_find(call_store(call), call->account, call->id, write_row, &find);
+	                : store_job_find(
+	                          call_store(call), call->account, call->id, write_row, &find);
 
 	json_out_deinit(&writer.w);
 	if (r < 0)
@@ -183,15 +187,15 @@ static int write_event(void *arg, const struct store_event *event)
 {
 	struct history *history = arg;
 	struct event_view view = {
-		.instance = history->instance,
-		.seq = event->seq,
-		.type = event->type,
-		.at_wall_ms = event->at_wall_ms,
-		.account = event->account,
-		.job_id = event->job_id,
-		.from_state = event->from_state,
-		.to_state = event->to_state,
-		.data = event->data,
+	        .instance = history->instance,
+	        .seq = event->seq,
+	        .type = event->type,
+	        .at_wall_ms = event->at_wall_ms,
+	        .account = event->account,
+	        .job_id = event->job_id,
+	        .from_state = event->from_state,
+	        .to_state = event->to_state,
+	        .data = event->data,
 	};
 
 	event_write(&history->w, NULL, &view);
@@ -237,5 +241,6 @@ void control_get_wait(struct call *call)
 	if (!tracked || job_kind_is_finished((enum job_kind)tracked->job.kind))
 		control_get_job(call);
 	else
-		waiters_add(call->control->waiters, call, registry_ticket(tracked), call->now.mono_ms + timeout_ms);
+		waiters_add(call->control->waiters, call, registry_ticket(tracked),
+		        call->now.mono_ms + timeout_ms);
 }

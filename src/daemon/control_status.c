@@ -12,7 +12,8 @@ struct state_count {
 };
 
 /* Words beyond STATES_MAX (nobody says so many) are counted together. */
-static size_t count_states(const struct registry *registry, struct state_count counts[static STATES_MAX])
+static size_t count_states(
+        const struct registry *registry, struct state_count counts[static STATES_MAX])
 {
 	struct tracked *tracked;
 	uint32_t cursor = 0;
@@ -107,7 +108,8 @@ static void write_database(struct call *call, struct json_out *w)
 
 	json_open_object(w, "database");
 	json_put_string(w, "state", is_full ? "full" : "ok");
-	json_put_string(w, "detail", is_full ? "the disk is full: polls and hooks pause until there is room" : NULL);
+	json_put_string(w, "detail",
+	        is_full ? "the disk is full: polls and hooks pause until there is room" : NULL);
 	json_put_string(w, "instance", store_instance(store));
 	json_put_integer(w, "bytes", store_size(store));
 	json_put_integer(w, "pruned_through", store_pruned_through(store));
@@ -125,7 +127,8 @@ void control_get_status(struct call *call)
 	json_put_string(&w, "version", BULKWATCH_VERSION);
 	json_put_string(&w, "config_file", context->config_file);
 	json_put_time(&w, "started", context->started_wall_ms);
-	json_put_number(&w, "uptime", (double)(call->now.mono_ms - context->started_mono_ms) / 1000);
+	json_put_number(
+	        &w, "uptime", (double)(call->now.mono_ms - context->started_mono_ms) / 1000);
 	json_put_integer(&w, "last_seq", store_last_seq(call_store(call)));
 	write_counts(&w, context->tracker->registry);
 	json_put_integer(&w, "in_flight", (int64_t)poller_in_flight(context->poller));

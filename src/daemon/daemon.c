@@ -3,8 +3,8 @@
  *
  *   harvest what came in -> decide and write -> commit -> memory -> tell the world -> ask for more
  *
- * Nothing outside learns of anything before its commit: programs are started, streams fed and waiters
- * answered by what runs after journal_commit().
+ * Nothing outside learns of anything before its commit: programs are started, streams fed and
+ * waiters answered by what runs after journal_commit().
  */
 #include "daemon/daemon.h"
 
@@ -31,7 +31,8 @@
 
 enum {
 	DRAIN_POLLS_MS = 2000,
-	/* Descriptors kept from clients: database, logs, DNS, pipes of hooks, connections to Zoho. */
+	/* Descriptors kept from clients: database, logs, DNS, pipes of hooks, connections to Zoho.
+	 */
 	RESERVED_DESCRIPTORS = 512,
 };
 
@@ -98,7 +99,8 @@ static void set_timer(struct daemon *daemon)
 	next = earlier(next, tracker_next_mono(&daemon->tracker));
 	next = earlier(next, control_next_mono(daemon->control));
 	if (daemon->is_stopping)
-		next = earlier(next, earlier(daemon->drain_polls_until_mono_ms, daemon->drain_hooks_until_mono_ms));
+		next = earlier(next, earlier(daemon->drain_polls_until_mono_ms,
+		                             daemon->drain_hooks_until_mono_ms));
 	if (next == INT64_MAX)
 		loop_timer_clear(daemon->timer);
 	else
@@ -129,7 +131,7 @@ static void daemon_on_turn_end(void *arg)
 	tracker_tell_overdue(&daemon->tracker);
 	tracker_tell_accounts(&daemon->tracker);
 	tracker_write_contact(&daemon->tracker);
-	hooks_dispatch(daemon->hooks); /* claims, as rows */
+	hooks_dispatch(daemon->hooks);           /* claims, as rows */
 	int r = journal_commit(daemon->journal); /* then memory, then programs are started */
 
 	if (r < 0) {
@@ -154,12 +156,13 @@ static void report_problems(const struct config_problems *problems)
 	for (size_t i = 0; i < problems->n; i++) {
 		const struct config_problem *p = &problems->list[i];
 
-		log_at(p->is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s:%zu:%zu: %s", p->file, p->line, p->column,
-		       p->words);
+		log_at(p->is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s:%zu:%zu: %s",
+		        p->file, p->line, p->column, p->words);
 	}
 }
 
-static void write_problems(struct buf *out, const struct config_problems *problems, const char *detail)
+static void write_problems(
+        struct buf *out, const struct config_problems *problems, const char *detail)
 {
 	struct json_out w;
 
@@ -233,8 +236,8 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 	}
 	probe_paused(daemon);
 	write_applied(result_json, &result);
-	log_notice("configuration reloaded: %zu jobs watched, %zu no longer, %zu kept", result.n_watched,
-	           result.n_unwatched, result.n_kept);
+	log_notice("configuration reloaded: %zu jobs watched, %zu no longer, %zu kept",
+	        result.n_watched, result.n_unwatched, result.n_kept);
 	return 0;
 }
 
@@ -244,16 +247,17 @@ static int daemon_reload(void *arg, struct buf *result_json)
 	struct config_problems problems = {0};
 	cleanup(buf_deinit) struct buf keys = {0};
 	struct config *config = NULL;
-	int r = journal_is_full(daemon->journal) ? ERR_FULL
-	                                         : config_load(daemon->config->file, false, &config, &problems);
+	int r = journal_is_full(daemon->journal)
+	                ? ERR_FULL
+	                : config_load(daemon->config->file, false, &config, &problems);
 
 	if (r == 0)
 		config_restart_keys(daemon->config, config, &keys);
 	report_problems(&problems);
 	if (r != 0 || keys.len > 0) {
 		cleanup(mem_free_p) char *why =
-			keys.len > 0 ? mem_printf("these keys need a restart: %s", keys.data)
-			             : mem_strdup(r < 0 ? err_text(r) : "the file has errors");
+		        keys.len > 0 ? mem_printf("these keys need a restart: %s", keys.data)
+		                     : mem_strdup(r < 0 ? err_text(r) : "the file has errors");
 
 		write_problems(result_json, &problems, why);
 		log_error("reload refused, the old configuration stays in force: %s", why);
@@ -277,8 +281,8 @@ static void daemon_on_stop_signal(void *arg)
 		loop_stop(daemon->loop);
 		return;
 	}
-	log_notice("stopping: %zu hooks run, waiting for them up to %" PRId64 " s", hooks_running(daemon->hooks),
-	           daemon->config->drain_timeout_ms / 1000);
+	log_notice("stopping: %zu hooks run, waiting for them up to %" PRId64 " s",
+	        hooks_running(daemon->hooks), daemon->config->drain_timeout_ms / 1000);
 	daemon->is_stopping = true;
 	daemon->drain_polls_until_mono_ms = now.mono_ms + DRAIN_POLLS_MS;
 	daemon->drain_hooks_until_mono_ms = now.mono_ms + daemon->config->drain_timeout_ms;
@@ -302,7 +306,8 @@ static int load_config(struct daemon *daemon, const char *file)
 
 	report_problems(&problems);
 	if (r > 0)
-		log_error("%s: %zu errors; bulkwatchd --check shows them all", file, problems.n_errors);
+		log_error("%s: %zu errors; bulkwatchd --check shows them all", file,
+		        problems.n_errors);
 	else if (r < 0)
 		log_error("%s: %s", file, err_text(r));
 	config_problems_deinit(&problems);
@@ -318,14 +323,16 @@ static int open_store(struct daemon *daemon)
 
 	if (r == 0)
 		return 0;
-	log_error("state directory %s: %s", daemon->config->state_dir, words.len ? words.data : err_text(r));
+	log_error("state directory %s: %s", daemon->config->state_dir,
+	        words.len ? words.data : err_text(r));
 	return r > ERR_FIRST ? DAEMON_CONFIG : exit_code_of(r);
 }
 
 /* Whoever holds the lock may unlink stale sockets. It is never unlinked itself. */
 static int lock_runtime_dir(struct daemon *daemon)
 {
-	cleanup(mem_free_p) char *path = mem_printf("%s/bulkwatch.lock", daemon->config->runtime_dir);
+	cleanup(mem_free_p) char *path =
+	        mem_printf("%s/bulkwatch.lock", daemon->config->runtime_dir);
 
 	daemon->runtime_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (daemon->runtime_lock < 0) {
@@ -338,11 +345,13 @@ static int lock_runtime_dir(struct daemon *daemon)
 	return DAEMON_BUSY;
 }
 
-static int listen_on(struct daemon *daemon, const char *name, mode_t mode, listen_request_fn *fn, struct listen **out)
+static int listen_on(struct daemon *daemon, const char *name, mode_t mode, listen_request_fn *fn,
+        struct listen **out)
 {
 	cleanup(mem_free_p) char *path = mem_printf("%s/%s", daemon->config->runtime_dir, name);
 	char words[512] = "";
-	int r = listen_unix_new(daemon->group, path, mode, fn, daemon->control, out, words, sizeof(words));
+	int r = listen_unix_new(
+	        daemon->group, path, mode, fn, daemon->control, out, words, sizeof(words));
 
 	if (r == 0)
 		return 0;
@@ -358,11 +367,13 @@ static int max_clients(const struct config *config)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return (int)max;
 	int64_t descriptors = (int64_t)limit.rlim_cur;
-	int64_t room = descriptors > 2 * RESERVED_DESCRIPTORS ? descriptors - RESERVED_DESCRIPTORS : descriptors / 4;
+	int64_t room = descriptors > 2 * RESERVED_DESCRIPTORS ? descriptors - RESERVED_DESCRIPTORS
+	                                                      : descriptors / 4;
 
 	if (room >= max)
 		return (int)max;
-	log_warning("RLIMIT_NOFILE is %" PRId64 ": at most %" PRId64 " clients instead of %" PRId64, descriptors, room, max);
+	log_warning("RLIMIT_NOFILE is %" PRId64 ": at most %" PRId64 " clients instead of %" PRId64,
+	        descriptors, room, max);
 	return (int)(room > 1 ? room : 1);
 }
 
@@ -370,15 +381,15 @@ static int open_doors(struct daemon *daemon)
 {
 	struct now now = loop_now(daemon->loop);
 	struct control_context context = {
-		.loop = daemon->loop,
-		.tracker = &daemon->tracker,
-		.poller = daemon->poller,
-		.hooks = daemon->hooks,
-		.config_file = daemon->config->file,
-		.started_wall_ms = now.wall_ms,
-		.started_mono_ms = now.mono_ms,
-		.reload = daemon_reload,
-		.reload_arg = daemon,
+	        .loop = daemon->loop,
+	        .tracker = &daemon->tracker,
+	        .poller = daemon->poller,
+	        .hooks = daemon->hooks,
+	        .config_file = daemon->config->file,
+	        .started_wall_ms = now.wall_ms,
+	        .started_mono_ms = now.mono_ms,
+	        .reload = daemon_reload,
+	        .reload_arg = daemon,
 	};
 	int r = listen_group_new(daemon->loop, max_clients(daemon->config), &daemon->group);
 
@@ -400,11 +411,14 @@ static int make_parts(struct daemon *daemon)
 	if (!r)
 		r = children_new(daemon->loop, &daemon->children);
 	if (!r)
-		r = loop_signal_new(daemon->loop, SIGTERM, daemon_on_stop_signal, daemon, &daemon->on_term);
+		r = loop_signal_new(
+		        daemon->loop, SIGTERM, daemon_on_stop_signal, daemon, &daemon->on_term);
 	if (!r)
-		r = loop_signal_new(daemon->loop, SIGINT, daemon_on_stop_signal, daemon, &daemon->on_int);
+		r = loop_signal_new(
+		        daemon->loop, SIGINT, daemon_on_stop_signal, daemon, &daemon->on_int);
 	if (!r)
-		r = loop_signal_new(daemon->loop, SIGHUP, daemon_on_hangup, daemon, &daemon->on_hup);
+		r = loop_signal_new(
+		        daemon->loop, SIGHUP, daemon_on_hangup, daemon, &daemon->on_hup);
 	if (r < 0) {
 		log_error("cannot start: %s", err_text(r));
 		return DAEMON_INTERNAL;
@@ -416,20 +430,21 @@ static int make_parts(struct daemon *daemon)
 	daemon->accounts = accounts_new(daemon->http);
 	daemon->registry = registry_new();
 	daemon->tracker = (struct tracker){
-		.loop = daemon->loop,
-		.journal = daemon->journal,
-		.registry = daemon->registry,
-		.accounts = daemon->accounts,
-		.hooks = daemon->hooks,
-		.queue = &daemon->queue,
-		.rng = &daemon->rng,
+	        .loop = daemon->loop,
+	        .journal = daemon->journal,
+	        .registry = daemon->registry,
+	        .accounts = daemon->accounts,
+	        .hooks = daemon->hooks,
+	        .queue = &daemon->queue,
+	        .rng = &daemon->rng,
 	};
 	daemon->poller = poller_new(daemon->loop, &daemon->tracker);
 	journal_set_outbox(daemon->journal, hooks_offer, daemon->hooks);
 	return 0;
 }
 
-/* From disk and configuration to what runs. Hooks are loaded before jobs, so that new events queue behind old ones. */
+/* From disk and configuration to what runs. Hooks are loaded before jobs, so that new events queue
+ * behind old ones. */
 static int recover(struct daemon *daemon)
 {
 	cleanup(buf_deinit) struct buf words = {0};
@@ -452,8 +467,9 @@ static int recover(struct daemon *daemon)
 		log_error("state directory %s: the disk is full", daemon->config->state_dir);
 		return DAEMON_IO;
 	}
-	log_notice("watching %zu jobs in %zu accounts (%zu new, %zu no longer)", registry_count(daemon->registry),
-	           daemon->config->n_accounts, result.n_watched, result.n_unwatched);
+	log_notice("watching %zu jobs in %zu accounts (%zu new, %zu no longer)",
+	        registry_count(daemon->registry), daemon->config->n_accounts, result.n_watched,
+	        result.n_unwatched);
 	return 0;
 }
 
@@ -503,7 +519,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 		struct tracked *tracked;
 
 		while ((tracked = registry_each(daemon->registry, &cursor))) {
-			heap_remove(&accounts_get(daemon->accounts, tracked->account)->due, &tracked->due);
+			heap_remove(&accounts_get(daemon->accounts, tracked->account)->due,
+			        &tracked->due);
 			registry_remove(daemon->registry, tracked);
 		}
 	}

@@ -19,7 +19,8 @@ static char *inherit(const char *name)
 	return value ? mem_strdup(value) : NULL;
 }
 
-struct hooks *hooks_new(struct loop *loop, struct children *children, struct journal *journal, struct rng *rng)
+struct hooks *hooks_new(
+        struct loop *loop, struct children *children, struct journal *journal, struct rng *rng)
 {
 	struct hooks *hooks = MEM_NEW(struct hooks);
 
@@ -158,7 +159,8 @@ static const struct hook_set *intern_set(struct hooks *hooks, const uint32_t *ha
 	for (size_t i = 0; i < hooks->n_sets; i++) {
 		struct hook_set *set = hooks->sets[i];
 
-		if (set->n == n && (n == 0 || memcmp(set->hooks, handles, n * sizeof(*handles)) == 0))
+		if (set->n == n &&
+		        (n == 0 || memcmp(set->hooks, handles, n * sizeof(*handles)) == 0))
 			return set;
 	}
 	struct hook_set *set = mem_new(1, sizeof(*set) + n * sizeof(*handles));
@@ -171,7 +173,8 @@ static const struct hook_set *intern_set(struct hooks *hooks, const uint32_t *ha
 	return set;
 }
 
-const struct hook_set *hooks_set_of(struct hooks *hooks, const struct config *config, const struct config_hook_set *set)
+const struct hook_set *hooks_set_of(
+        struct hooks *hooks, const struct config *config, const struct config_hook_set *set)
 {
 	cleanup(mem_free_p) uint32_t *handles = mem_new(set->n + 1, sizeof(*handles));
 
@@ -199,16 +202,16 @@ bool hooks_info(const struct hooks *hooks, uint32_t handle, struct hook_info *in
 	const struct hook *hook = hooks->hooks[handle];
 
 	*info = (struct hook_info){
-		.name = hook->name,
-		.config = hook->is_configured ? &hook->config : NULL,
-		.n_running = hook->n_running,
-		.n_pending = hook->n_deliveries,
+	        .name = hook->name,
+	        .config = hook->is_configured ? &hook->config : NULL,
+	        .n_running = hook->n_running,
+	        .n_pending = hook->n_deliveries,
 	};
 	for (uint32_t i = 0; i < hooks->n_chains; i++) {
 		const struct chain *chain = hooks->chains[i];
 
 		if (chain && chain->hook == handle && chain->first &&
-		    (info->oldest_seq == 0 || chain->first->event_seq < info->oldest_seq))
+		        (info->oldest_seq == 0 || chain->first->event_seq < info->oldest_seq))
 			info->oldest_seq = chain->first->event_seq;
 	}
 	return true;
@@ -242,7 +245,8 @@ static bool chain_has_name(const void *ctx, const void *key, uint32_t handle)
 	const struct hooks *hooks = ctx;
 	const struct chain_name *name = key;
 
-	return hooks->chains[handle]->hook == name->hook && hooks->chains[handle]->order == name->order;
+	return hooks->chains[handle]->hook == name->hook &&
+	       hooks->chains[handle]->order == name->order;
 }
 
 static uint32_t chain_handle(struct hooks *hooks)
@@ -251,8 +255,10 @@ static uint32_t chain_handle(struct hooks *hooks)
 		return hooks->free_chains[--hooks->n_free_chains];
 	if (hooks->n_chains == hooks->cap_chains) {
 		hooks->cap_chains = hooks->cap_chains ? hooks->cap_chains * 2 : 64;
-		hooks->chains = mem_resize(hooks->chains, hooks->cap_chains, sizeof(*hooks->chains));
-		hooks->free_chains = mem_resize(hooks->free_chains, hooks->cap_chains, sizeof(*hooks->free_chains));
+		hooks->chains =
+		        mem_resize(hooks->chains, hooks->cap_chains, sizeof(*hooks->chains));
+		hooks->free_chains = mem_resize(
+		        hooks->free_chains, hooks->cap_chains, sizeof(*hooks->free_chains));
 	}
 	return hooks->n_chains++;
 }
@@ -327,7 +333,7 @@ bool hooks_take_place(struct hooks *hooks, struct delivery *delivery)
 	struct hook *hook = hooks->hooks[delivery->chain->hook];
 
 	if (hooks->is_draining || !hook->is_configured || hooks->n_running == HOOK_RUNNING_MAX ||
-	    hook->n_running >= (size_t)hook->config.parallel)
+	        hook->n_running >= (size_t)hook->config.parallel)
 		return false;
 	hooks->running[hooks->n_running++] = delivery;
 	hook->n_running++;
@@ -382,22 +388,24 @@ static int64_t order_of(int64_t job_key, const char *account)
 	return account ? -(int64_t)(hash_bytes(account, strlen(account)) >> 2) - 1 : 0;
 }
 
-static struct delivery *delivery_new(struct hooks *hooks, uint32_t hook, const struct store_delivery *row)
+static struct delivery *delivery_new(
+        struct hooks *hooks, uint32_t hook, const struct store_delivery *row)
 {
 	struct delivery *delivery = MEM_NEW(struct delivery);
 
 	*delivery = (struct delivery){
-		.id = row->id,
-		.event_seq = row->event_seq,
-		.account = row->account ? mem_strdup(row->account) : NULL,
-		.job_id = row->job_id ? mem_strdup(row->job_id) : NULL,
-		.job_key = row->job_key,
-		.attempts = row->attempts,
-		.attempts_base = row->attempts_base,
-		.next_wall_ms = row->next_wall_ms,
-		.created_wall_ms = row->created_wall_ms,
+	        .id = row->id,
+	        .event_seq = row->event_seq,
+	        .account = row->account ? mem_strdup(row->account) : NULL,
+	        .job_id = row->job_id ? mem_strdup(row->job_id) : NULL,
+	        .job_key = row->job_key,
+	        .attempts = row->attempts,
+	        .attempts_base = row->attempts_base,
+	        .next_wall_ms = row->next_wall_ms,
+	        .created_wall_ms = row->created_wall_ms,
 	};
-	chain_append(find_or_add_chain(hooks, hook, order_of(row->job_key, row->account)), delivery);
+	chain_append(
+	        find_or_add_chain(hooks, hook, order_of(row->job_key, row->account)), delivery);
 	hooks->hooks[hook]->n_deliveries++;
 	return delivery;
 }
@@ -407,13 +415,13 @@ static int offer_one(struct hooks *hooks, const struct store_event *event, uint3
 {
 	struct now now = loop_now(hooks->loop);
 	struct store_delivery row = {
-		.event_seq = event->seq,
-		.hook = hooks->hooks[hook]->name,
-		.account = event->account,
-		.job_key = event->job_key,
-		.job_id = event->job_id,
-		.next_wall_ms = now.wall_ms,
-		.created_wall_ms = now.wall_ms,
+	        .event_seq = event->seq,
+	        .hook = hooks->hooks[hook]->name,
+	        .account = event->account,
+	        .job_key = event->job_key,
+	        .job_id = event->job_id,
+	        .next_wall_ms = now.wall_ms,
+	        .created_wall_ms = now.wall_ms,
 	};
 	struct delivery *delivery = delivery_new(hooks, hook, &row);
 
@@ -435,7 +443,8 @@ static int offer_one(struct hooks *hooks, const struct store_event *event, uint3
 	return r;
 }
 
-int hooks_offer(void *arg, const struct store_event *event, const uint32_t *candidates, size_t n, uint32_t about)
+int hooks_offer(void *arg, const struct store_event *event, const uint32_t *candidates, size_t n,
+        uint32_t about)
 {
 	struct hooks *hooks = arg;
 	cleanup(mem_free_p) uint32_t *matched = mem_new(n + 1, sizeof(*matched));
@@ -471,7 +480,8 @@ static void place_loaded(struct hooks *hooks, struct delivery *delivery, size_t 
 	if (hook->is_configured && wait > hook->config.retry_max_ms)
 		wait = hook->config.retry_max_ms;
 	if (wait <= 0)
-		wait = (int64_t)rng_below(hooks->rng, (uint64_t)(spread < LOAD_SPREAD_MAX_MS ? spread : LOAD_SPREAD_MAX_MS));
+		wait = (int64_t)rng_below(hooks->rng,
+		        (uint64_t)(spread < LOAD_SPREAD_MAX_MS ? spread : LOAD_SPREAD_MAX_MS));
 	delivery->next_mono_ms = now.mono_ms + wait;
 }
 
@@ -486,8 +496,9 @@ int hooks_load(struct hooks *hooks)
 	}
 	for (size_t i = 0; i < hooks->n_hooks; i++) {
 		if (!hooks->hooks[i]->is_configured)
-			log_warning("hook %s is no longer configured: %zu deliveries wait until it is again",
-			            hooks->hooks[i]->name, hooks->hooks[i]->n_deliveries);
+			log_warning("hook %s is no longer configured: %zu deliveries wait until it "
+			            "is again",
+			        hooks->hooks[i]->name, hooks->hooks[i]->n_deliveries);
 	}
 	return r;
 }
@@ -533,7 +544,8 @@ static void dispatch_hook(struct hooks *hooks, struct hook *hook, int64_t mono_m
 	while (!journal_is_lost(hooks->journal) && heap_first_key(&hook->due) <= mono_ms) {
 		struct chain *chain = container_of(heap_first(&hook->due), struct chain, due);
 		struct delivery *delivery = chain->first;
-		bool is_used_up = delivery->attempts - delivery->attempts_base >= (uint64_t)hook->config.attempts;
+		bool is_used_up = delivery->attempts - delivery->attempts_base >=
+		                  (uint64_t)hook->config.attempts;
 
 		if (!hooks_take_place(hooks, delivery))
 			return;
@@ -566,7 +578,8 @@ int64_t hooks_next_mono(const struct hooks *hooks)
 		return INT64_MAX;
 	for (size_t i = 0; i < hooks->n_hooks; i++) {
 		const struct hook *hook = hooks->hooks[i];
-		bool has_place = hook->n_running < (size_t)hook->config.parallel && hooks->n_running < HOOK_RUNNING_MAX;
+		bool has_place = hook->n_running < (size_t)hook->config.parallel &&
+		                 hooks->n_running < HOOK_RUNNING_MAX;
 
 		if (hook->is_configured && has_place && heap_first_key(&hook->due) < next)
 			next = heap_first_key(&hook->due);

@@ -1,9 +1,10 @@
 /*
  * Deliveries of events to hooks: at least once, never zero, in order per hook and job.
  *
- * A delivery is written in the transaction of its event (hooks_offer). An attempt is claimed (counted,
- * committed) before its program is started, and its end is committed before the next one of the same hook and job
- * is looked at: whatever instruction the daemon dies at, the delivery is still there or its program has run.
+ * A delivery is written in the transaction of its event (hooks_offer). An attempt is claimed
+ * (counted, committed) before its program is started, and its end is committed before the next one
+ * of the same hook and job is looked at: whatever instruction the daemon dies at, the delivery is
+ * still there or its program has run.
  */
 #pragma once
 
@@ -24,17 +25,19 @@ struct hook_set {
 	uint32_t hooks[];
 };
 
-struct hooks *hooks_new(struct loop *loop, struct children *children, struct journal *journal, struct rng *rng);
+struct hooks *hooks_new(
+        struct loop *loop, struct children *children, struct journal *journal, struct rng *rng);
 /* Nothing may be running but what children_free has ended without telling. */
 struct hooks *hooks_free(struct hooks *hooks);
 
 /*
- * Takes over the hooks of a configuration. Those that are gone are parked: they keep their deliveries and start none.
+ * Takes over the hooks of a configuration. Those that are gone are parked: they keep their
+ * deliveries and start none.
  */
 void hooks_apply(struct hooks *hooks, const struct config *config);
 /* The set of the configuration's indexes, as handles. */
-const struct hook_set *hooks_set_of(struct hooks *hooks, const struct config *config,
-                                    const struct config_hook_set *set);
+const struct hook_set *hooks_set_of(
+        struct hooks *hooks, const struct config *config, const struct config_hook_set *set);
 /* All that are configured. */
 const struct hook_set *hooks_all(struct hooks *hooks);
 
@@ -42,7 +45,8 @@ const struct hook_set *hooks_all(struct hooks *hooks);
 int hooks_load(struct hooks *hooks);
 
 /* A journal_offer_fn; arg is the struct hooks. */
-int hooks_offer(void *arg, const struct store_event *event, const uint32_t *candidates, size_t n, uint32_t about);
+int hooks_offer(void *arg, const struct store_event *event, const uint32_t *candidates, size_t n,
+        uint32_t about);
 
 /* Part of the turn's end, before the commit: claims what is due and finds a free place. */
 void hooks_dispatch(struct hooks *hooks);

@@ -26,14 +26,14 @@ struct chain {
 struct delivery {
 	int64_t id, event_seq;
 	struct chain *chain;
-	struct delivery *next; /* in its chain */
+	struct delivery *next;  /* in its chain */
 	char *account, *job_id; /* NULL = none */
 	int64_t job_key;
 	uint64_t attempts, attempts_base;
 	int64_t next_mono_ms, next_wall_ms;
 	int64_t created_wall_ms;
 	int64_t started_wall_ms; /* of the attempt that runs */
-	bool is_claimed;         /* has a place: about to run, running, or ended and not yet recorded */
+	bool is_claimed; /* has a place: about to run, running, or ended and not yet recorded */
 };
 
 /* What an attempt came to, kept until it is on disk. */
@@ -77,14 +77,15 @@ struct hooks {
 /* Takes a place for the delivery; false: none is free. */
 bool hooks_take_place(struct hooks *hooks, struct delivery *delivery);
 void hooks_give_place(struct hooks *hooks, struct delivery *delivery);
-/* (Re)places the chain in its hook's queue by its first delivery; not there while that is claimed. */
+/* (Re)places the chain in its hook's queue by its first delivery; not there while that is claimed.
+ */
 void hooks_queue(struct hooks *hooks, struct chain *chain);
 /* Takes the delivery out of its chain and frees both if they are of no more use. */
 void hooks_forget(struct hooks *hooks, struct delivery *delivery);
 
 /* attempt.c: the row of the delivery as it is in memory. */
-struct store_delivery attempt_row(const struct hooks *hooks, const struct delivery *delivery,
-                                  enum delivery_state state);
+struct store_delivery attempt_row(
+        const struct hooks *hooks, const struct delivery *delivery, enum delivery_state state);
 /* The claim of the next attempt, as rows; the delivery has its place. */
 bool attempt_write_claim(struct hooks *hooks, struct delivery *delivery);
 /* After the claim's commit: starts the program. */

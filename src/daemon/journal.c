@@ -30,7 +30,8 @@ struct journal {
 static void become_full(struct journal *journal)
 {
 	if (!journal->is_full)
-		log_error("the disk is full: polls and hooks pause until there is room (%s)", err_text(ERR_FULL));
+		log_error("the disk is full: polls and hooks pause until there is room (%s)",
+		        err_text(ERR_FULL));
 	journal->is_full = true;
 	loop_timer_set(journal->room_timer, loop_now(journal->loop).mono_ms + TRY_ROOM_MS);
 }
@@ -134,7 +135,8 @@ void journal_add(struct journal *journal, struct journal_change *change)
 	journal->tail = &change->next;
 }
 
-bool journal_append(struct journal *journal, struct store_event *event, const uint32_t *hooks, size_t n, uint32_t about)
+bool journal_append(struct journal *journal, struct store_event *event, const uint32_t *hooks,
+        size_t n, uint32_t about)
 {
 	if (journal_is_lost(journal))
 		return false;
@@ -179,7 +181,8 @@ int journal_commit(struct journal *journal)
 	}
 	tell_changes(journal, !error);
 	if (!error && was_dirty)
-		loop_timer_set(journal->checkpoint_timer, loop_now(journal->loop).mono_ms + CHECKPOINT_AFTER_MS);
+		loop_timer_set(journal->checkpoint_timer,
+		        loop_now(journal->loop).mono_ms + CHECKPOINT_AFTER_MS);
 	if (!error && store_last_seq(journal->store) != before && journal->published)
 		journal->published(journal->published_arg, store_last_seq(journal->store));
 	return 0;

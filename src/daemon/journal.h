@@ -1,7 +1,7 @@
 /*
  * One commit a turn: whoever writes to the store during a turn of the loop registers a change
- * here; at the turn's end all of it is committed at once, and only then does each change reach memory
- * and the world.
+ * here; at the turn's end all of it is committed at once, and only then does each change reach
+ * memory and the world.
  *
  * A full disk undoes the whole batch: every change is told so, nothing of it was announced, and
  * writing stops until there is room again (journal_is_full). An I/O error is fatal (journal_commit
@@ -19,7 +19,8 @@
 struct journal;
 struct journal_change;
 
-/* Frees the change. Writes to the store are not allowed in it (loop_defer or the next turn is the place). */
+/* Frees the change. Writes to the store are not allowed in it (loop_defer or the next turn is the
+ * place). */
 typedef void journal_done_fn(struct journal_change *change, bool is_committed);
 
 /* Embedded in what the writer needs to remember. */
@@ -29,8 +30,8 @@ struct journal_change {
 };
 
 /* Writes the outbox rows of an event; candidates: hooks by handle. A store error is returned. */
-typedef int journal_offer_fn(void *arg, const struct store_event *event, const uint32_t *candidates, size_t n,
-                             uint32_t about);
+typedef int journal_offer_fn(void *arg, const struct store_event *event, const uint32_t *candidates,
+        size_t n, uint32_t about);
 /* Told after each commit that wrote events. */
 typedef void journal_published_fn(void *arg, int64_t last_seq);
 
@@ -40,22 +41,25 @@ void journal_set_outbox(struct journal *journal, journal_offer_fn *offer, void *
 void journal_set_published(struct journal *journal, journal_published_fn *published, void *arg);
 
 struct store *journal_store(const struct journal *journal);
-/* The disk is full: nothing should be written now, so nothing should be begun that must be written. */
+/* The disk is full: nothing should be written now, so nothing should be begun that must be written.
+ */
 bool journal_is_full(const struct journal *journal);
 /* The batch is lost already (its end will say so): further writes of this turn are pointless. */
 bool journal_is_lost(const struct journal *journal);
 
-/* Takes the result of a writing call of the store's; remembers the first error of the batch. True if it was 0. */
+/* Takes the result of a writing call of the store's; remembers the first error of the batch. True
+ * if it was 0. */
 bool journal_wrote(struct journal *journal, int error);
 /* In the order of their writing; done is called at the turn's end. */
 void journal_add(struct journal *journal, struct journal_change *change);
 
-/* An event with its outbox rows: hooks by handle, `about` as in core/hookmatch. event->seq is set. True if written. */
-bool journal_append(struct journal *journal, struct store_event *event, const uint32_t *hooks, size_t n,
-                    uint32_t about);
+/* An event with its outbox rows: hooks by handle, `about` as in core/hookmatch. event->seq is set.
+ * True if written. */
+bool journal_append(struct journal *journal, struct store_event *event, const uint32_t *hooks,
+        size_t n, uint32_t about);
 
 /*
- * The turn's end: commits, then calls every change. 0 (committed, nothing to do, or a full disk, which is
- * logged and waited for), or the fatal error.
+ * The turn's end: commits, then calls every change. 0 (committed, nothing to do, or a full disk,
+ * which is logged and waited for), or the fatal error.
  */
 int journal_commit(struct journal *journal);

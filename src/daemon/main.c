@@ -24,17 +24,18 @@ static const int64_t CLOCK_LEAST_WALL_MS = INT64_C(1577836800000);
 static const int64_t CLOCK_MOST_WALL_MS = INT64_C(253402214400000);
 
 static const char usage[] =
-	"Usage: bulkwatchd [-c FILE] [--check]\n"
-	"\n"
-	"Watches Zoho bulk read jobs until they finish, keeps every transition, fires hooks.\n"
-	"Runs in the foreground and logs to stderr; ask it with bulkwatch(1).\n"
-	"\n"
-	"  -c, --config FILE  the configuration (default " CONFIG_FILE ")\n"
-	"      --check        print every problem of the configuration and exit (0 or 78)\n"
-	"      --version      print the version and exit\n"
-	"  -h, --help         print this and exit\n"
-	"\n"
-	"SIGTERM and SIGINT drain and stop, SIGHUP reloads. See bulkwatchd(8), bulkwatchd.yaml(5).\n";
+        "Usage: bulkwatchd [-c FILE] [--check]\n"
+        "\n"
+        "Watches Zoho bulk read jobs until they finish, keeps every transition, fires hooks.\n"
+        "Runs in the foreground and logs to stderr; ask it with bulkwatch(1).\n"
+        "\n"
+        "  -c, --config FILE  the configuration (default " CONFIG_FILE ")\n"
+        "      --check        print every problem of the configuration and exit (0 or 78)\n"
+        "      --version      print the version and exit\n"
+        "  -h, --help         print this and exit\n"
+        "\n"
+        "SIGTERM and SIGINT drain and stop, SIGHUP reloads. See bulkwatchd(8), "
+        "bulkwatchd.yaml(5).\n";
 
 struct arguments {
 	const char *config_file;
@@ -46,9 +47,11 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	enum { CHECK = 1000, VERSION };
 	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, CHECK},
-		{"version", no_argument, NULL, VERSION},  {"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0},
+	        {"config", required_argument, NULL, 'c'},
+	        {"check", no_argument, NULL, CHECK},
+	        {"version", no_argument, NULL, VERSION},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
 	int option;
 
@@ -74,7 +77,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 	}
 	if (optind == argc)
 		return -1;
-	fprintf(stderr, "bulkwatchd: unexpected argument %s\nTry bulkwatchd --help.\n", argv[optind]);
+	fprintf(stderr, "bulkwatchd: unexpected argument %s\nTry bulkwatchd --help.\n",
+	        argv[optind]);
 	return DAEMON_USAGE;
 }
 
@@ -96,11 +100,13 @@ static int check(const char *file)
 	return r == 0 ? DAEMON_OK : DAEMON_CONFIG;
 }
 
-/* Descriptors 0 to 2 are always open, so that no file or socket of ours ever becomes one of them. */
+/* Descriptors 0 to 2 are always open, so that no file or socket of ours ever becomes one of them.
+ */
 static void open_standard_descriptors(void)
 {
 	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		        open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
 			_exit(DAEMON_INTERNAL);
 	}
 }
@@ -139,8 +145,9 @@ int main(int argc, char **argv)
 	if (is_clock_absurd()) {
 		char text[CLOCK_TEXT_SIZE];
 
-		log_error("the clock says %s: set it first (time stamps and certificates depend on it)",
-		          clock_format(clock_now().wall_ms, text));
+		log_error("the clock says %s: set it first (time stamps and certificates depend on "
+		          "it)",
+		        clock_format(clock_now().wall_ms, text));
 		return DAEMON_OTHER;
 	}
 	code = daemon_new(arguments.config_file, &daemon);

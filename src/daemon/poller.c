@@ -98,7 +98,8 @@ static void poller_on_secrets_timer(void *arg)
 		if (!account->is_configured || account->gate.state != GATE_PAUSED)
 			continue;
 		loop_timer_set(poller->secrets_timer, now.mono_ms + LOOK_AT_SECRETS_MS);
-		if (account_refresh_token(account, now) || (account->gate.reason == ERROR_SECRET && account->token.text)) {
+		if (account_refresh_token(account, now) ||
+		        (account->gate.reason == ERROR_SECRET && account->token.text)) {
 			gate_probe_now(&account->gate, now.mono_ms);
 			touch(poller, account);
 		}
@@ -110,33 +111,37 @@ static void poller_on_secrets_timer(void *arg)
 static void observe_failure(const struct http_answer *answer, struct observation *out)
 {
 	static const enum error_class classes[] = {
-		[HTTP_E_RESOLVE] = ERROR_DNS,  [HTTP_E_CONNECT] = ERROR_CONNECT,      [HTTP_E_TLS] = ERROR_TLS,
-		[HTTP_E_TIMEOUT] = ERROR_TIMEOUT, [HTTP_E_BROKEN] = ERROR_BROKEN, [HTTP_E_TOO_LARGE] = ERROR_BAD_REPLY,
-		[HTTP_E_OTHER] = ERROR_BROKEN,
+	        [HTTP_E_RESOLVE] = ERROR_DNS,
+	        [HTTP_E_CONNECT] = ERROR_CONNECT,
+	        [HTTP_E_TLS] = ERROR_TLS,
+	        [HTTP_E_TIMEOUT] = ERROR_TIMEOUT,
+	        [HTTP_E_BROKEN] = ERROR_BROKEN,
+	        [HTTP_E_TOO_LARGE] = ERROR_BAD_REPLY,
+	        [HTTP_E_OTHER] = ERROR_BROKEN,
 	};
 
 	*out = (struct observation){
-		.kind = answer->error == HTTP_E_TOO_LARGE ? OBSERVED_GARBLED : OBSERVED_UNREACHABLE,
-		.error = classes[answer->error],
-		.retry_after_ms = -1,
+	        .kind = answer->error == HTTP_E_TOO_LARGE ? OBSERVED_GARBLED : OBSERVED_UNREACHABLE,
+	        .error = classes[answer->error],
+	        .retry_after_ms = -1,
 	};
 	str_copy(out->message, sizeof(out->message), answer->message);
 }
 
 static void observe(struct poller *poller, const struct poll *poll, const char *job_id,
-                    const struct http_answer *answer, struct observation *out)
+        const struct http_answer *answer, struct observation *out)
 {
 	struct reply reply = {
-		.http_status = answer->status,
-		.body = answer->body,
-		.len = answer->len,
-		.content_type = answer->content_type,
-		.retry_after_s = answer->retry_after_s,
+	        .http_status = answer->status,
+	        .body = answer->body,
+	        .len = answer->len,
+	        .content_type = answer->content_type,
+	        .retry_after_s = answer->retry_after_s,
 	};
 	struct reply_question question = {
-		.job_id = job_id,
-		.api_url = poll->datacenter->api_url,
-		.token = poll->account->token.text,
+	        .job_id = job_id,
+	        .api_url = poll->datacenter->api_url,
+	        .token = poll->account->token.text,
 	};
 
 	if (answer->error)
@@ -164,7 +169,8 @@ static const char *advice(enum error_class class)
 	case ERROR_TOKEN:
 		return "check the token, and that the account's data center is the right one";
 	case ERROR_SCOPE:
-		return "the token lacks a scope: ZohoBigin.bulk.READ and ZohoBigin.modules.{module}.READ are needed";
+		return "the token lacks a scope: ZohoBigin.bulk.READ and "
+		       "ZohoBigin.modules.{module}.READ are needed";
 	case ERROR_PERMISSION:
 		return "the token's user may not read this module";
 	case ERROR_PATH:
@@ -180,15 +186,16 @@ static void describe(struct account *account, enum error_class class, const char
 {
 	const char *what_to_do = advice(class);
 
-	snprintf(account->problem, sizeof(account->problem), "%s%s%s", message, what_to_do ? "; " : "",
-	         what_to_do ? what_to_do : "");
+	snprintf(account->problem, sizeof(account->problem), "%s%s%s", message,
+	        what_to_do ? "; " : "", what_to_do ? what_to_do : "");
 }
 
-static void pause_account(struct poller *poller, struct account *account, enum error_class class, const char *message)
+static void pause_account(
+        struct poller *poller, struct account *account, enum error_class class, const char *message)
 {
 	enum gate_state before = account->gate.state;
-	enum gate_change change =
-		gate_pause(&account->gate, class, loop_now(poller->loop), rng_next(poller->tracker->rng));
+	enum gate_change change = gate_pause(
+	        &account->gate, class, loop_now(poller->loop), rng_next(poller->tracker->rng));
 
 	describe(account, class, message);
 	log_gate(account, change, before);
@@ -196,12 +203,13 @@ static void pause_account(struct poller *poller, struct account *account, enum e
 	poller->tracker->has_account_news |= change != GATE_SAME;
 }
 
-static void move_gate(struct poller *poller, const struct poll *poll, const struct observation *observation)
+static void move_gate(
+        struct poller *poller, const struct poll *poll, const struct observation *observation)
 {
 	struct account *account = poll->account;
 	enum gate_state before = account->gate.state;
-	enum gate_change change = gate_observe(&account->gate, observation, poll->is_gate_probe, loop_now(poller->loop),
-	                                       rng_next(poller->tracker->rng));
+	enum gate_change change = gate_observe(&account->gate, observation, poll->is_gate_probe,
+	        loop_now(poller->loop), rng_next(poller->tracker->rng));
 
 	if (change == GATE_SAME)
 		return;
@@ -213,7 +221,8 @@ static void move_gate(struct poller *poller, const struct poll *poll, const stru
 	poller->tracker->has_account_news = true;
 }
 
-/* Accounts of a data center look anew whether they may ask: its circuit opened, closed, or its probe is back. */
+/* Accounts of a data center look anew whether they may ask: its circuit opened, closed, or its
+ * probe is back. */
 static void touch_all(struct poller *poller, const struct datacenter *datacenter)
 {
 	struct accounts *accounts = poller->tracker->accounts;
@@ -226,18 +235,19 @@ static void touch_all(struct poller *poller, const struct datacenter *datacenter
 	}
 }
 
-static void move_circuit(struct poller *poller, const struct poll *poll, const struct observation *observation)
+static void move_circuit(
+        struct poller *poller, const struct poll *poll, const struct observation *observation)
 {
 	struct datacenter *datacenter = poll->datacenter;
 	bool was_open = datacenter->circuit.is_open;
 
-	circuit_observe(&datacenter->circuit, observation, poll->is_circuit_probe, loop_now(poller->loop),
-	                rng_next(poller->tracker->rng));
+	circuit_observe(&datacenter->circuit, observation, poll->is_circuit_probe,
+	        loop_now(poller->loop), rng_next(poller->tracker->rng));
 	if (datacenter->circuit.is_open) {
 		str_copy(datacenter->problem, sizeof(datacenter->problem), observation->message);
 		if (!was_open)
-			log_warning("data center %s (%s): not well, one probe at a time: %s", datacenter->name,
-			            datacenter->api_url, observation->message);
+			log_warning("data center %s (%s): not well, one probe at a time: %s",
+			        datacenter->name, datacenter->api_url, observation->message);
 	} else if (was_open) {
 		log_notice("data center %s: answers again", datacenter->name);
 	}
@@ -245,8 +255,10 @@ static void move_circuit(struct poller *poller, const struct poll *poll, const s
 		touch_all(poller, datacenter);
 }
 
-/* A refused token that is no longer the account's: it was replaced while the request was on its way. */
-static bool is_about_old_token(struct poller *poller, const struct poll *poll, const struct observation *observation)
+/* A refused token that is no longer the account's: it was replaced while the request was on its
+ * way. */
+static bool is_about_old_token(
+        struct poller *poller, const struct poll *poll, const struct observation *observation)
 {
 	struct account *account = poll->account;
 
@@ -271,12 +283,14 @@ static void wake_waiting(struct poller *poller, struct datacenter *datacenter)
 	touch(poller, account);
 }
 
-static void queue_again(struct poller *poller, struct poll *poll, struct tracked *tracked, int64_t wait_ms)
+static void queue_again(
+        struct poller *poller, struct poll *poll, struct tracked *tracked, int64_t wait_ms)
 {
 	int64_t mono_ms = mono_now(poller);
 
 	if (!tracked->is_paused)
-		queue_set(poller->tracker->queue, poll->account, tracked, mono_ms + wait_ms, mono_ms);
+		queue_set(
+		        poller->tracker->queue, poll->account, tracked, mono_ms + wait_ms, mono_ms);
 }
 
 static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer *answer)
@@ -301,17 +315,20 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 			queue_again(poller, poll, tracked, 0);
 		}
 	} else {
-		/* For a job that is gone, what it says of others still counts, but not what it says of a job. */
+		/* For a job that is gone, what it says of others still counts, but not what it says
+		 * of a job. */
 		if (poll->account->datacenter == poll->datacenter)
 			move_gate(poller, poll, &observation);
 		move_circuit(poller, poll, &observation);
 		if (tracked) {
 			tracked->is_in_flight = false;
 			if (tracked->is_changing)
-				queue_again(poller, poll, tracked, poll->account->policy.min_interval_ms);
+				queue_again(poller, poll, tracked,
+				        poll->account->policy.min_interval_ms);
 			else if (tracker_observe(poller->tracker, tracked, &observation) &&
 			         poll->account->gate.state != GATE_PAUSED)
-				pause_account(poller, poll->account, ERROR_ALL_LOST, observation.message);
+				pause_account(
+				        poller, poll->account, ERROR_ALL_LOST, observation.message);
 		}
 	}
 	touch(poller, poll->account);
@@ -323,26 +340,29 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 /* ---- the question ---- */
 
 /*
- * Bigin: GET {api}/bigin/bulk/v2/read/{id}; CRM: /crm/bulk/v8/read/{id} (Zoho's API pages). Ids are digits: nothing
- * needs escaping.
+ * Bigin: GET {api}/bigin/bulk/v2/read/{id}; CRM: /crm/bulk/v8/read/{id} (Zoho's API pages). Ids are
+ * digits: nothing needs escaping.
  */
 static char *request_url(const struct account *account, const struct tracked *tracked)
 {
-	const char *path = account->service == SERVICE_CRM ? "/crm/bulk/v8/read/" : "/bigin/bulk/v2/read/";
+	const char *path =
+	        account->service == SERVICE_CRM ? "/crm/bulk/v8/read/" : "/bigin/bulk/v2/read/";
 
 	return mem_printf("%s%s%s", account->datacenter->api_url, path, tracked->id);
 }
 
-static int submit(struct poller *poller, struct account *account, const struct tracked *tracked, uint32_t place)
+static int submit(struct poller *poller, struct account *account, const struct tracked *tracked,
+        uint32_t place)
 {
 	cleanup(mem_free_p) char *url = request_url(account, tracked);
 	char authorization[sizeof("Authorization: Zoho-oauthtoken ") + SECRET_MAX_BYTES];
 
-	snprintf(authorization, sizeof(authorization), "Authorization: Zoho-oauthtoken %s", account->token.text);
+	snprintf(authorization, sizeof(authorization), "Authorization: Zoho-oauthtoken %s",
+	        account->token.text);
 	struct http_request request = {
-		.url = url,
-		.headers = {authorization, "Accept: application/json"},
-		.timeout_ms = account->timeout_ms,
+	        .url = url,
+	        .headers = {authorization, "Accept: application/json"},
+	        .timeout_ms = account->timeout_ms,
 	};
 	int r = http_submit(account->datacenter->host, &request, poller_on_answer, poller, place);
 
@@ -357,13 +377,13 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 	struct poll *poll = &poller->polls[place];
 
 	*poll = (struct poll){
-		.ticket = registry_ticket(tracked),
-		.account = account,
-		.datacenter = account->datacenter,
-		.token_generation = account->token.generation,
-		.is_gate_probe = gate_pass(&account->gate),
-		.is_circuit_probe = circuit_pass(&account->datacenter->circuit),
-		.is_in_use = true,
+	        .ticket = registry_ticket(tracked),
+	        .account = account,
+	        .datacenter = account->datacenter,
+	        .token_generation = account->token.generation,
+	        .is_gate_probe = gate_pass(&account->gate),
+	        .is_circuit_probe = circuit_pass(&account->datacenter->circuit),
+	        .is_in_use = true,
 	};
 	int r = submit(poller, account, tracked, place);
 
@@ -374,7 +394,8 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 		poller->free_polls[poller->n_free++] = place;
 		gate_unpass(&account->gate);
 		circuit_unpass(&account->datacenter->circuit);
-		queue_set(poller->tracker->queue, account, tracked, now.mono_ms + account->policy.max_interval_ms, now.mono_ms);
+		queue_set(poller->tracker->queue, account, tracked,
+		        now.mono_ms + account->policy.max_interval_ms, now.mono_ms);
 		return;
 	}
 	heap_remove(&account->due, &tracked->due);

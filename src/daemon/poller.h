@@ -10,7 +10,8 @@
 struct poller;
 
 struct poller *poller_new(struct loop *loop, struct tracker *tracker);
-/* Nothing may be in flight that would still answer: http hosts are freed before or after, no matter. */
+/* Nothing may be in flight that would still answer: http hosts are freed before or after, no
+ * matter. */
 struct poller *poller_free(struct poller *poller);
 
 /* Part of the turn's end, after the commit: sends what is due and allowed. */

@@ -19,15 +19,17 @@ static int64_t later(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
-/* When the account may send its next request; INT64_MAX: not before something else happens, which touches it. */
+/* When the account may send its next request; INT64_MAX: not before something else happens, which
+ * touches it. */
 static int64_t account_next_mono(const struct account *account, int64_t mono_ms)
 {
 	const struct tracked *job = first_job(account);
 
 	if (!job || !account->is_configured || account->is_waiting ||
-	    account->n_in_flight >= (size_t)account->max_in_flight)
+	        account->n_in_flight >= (size_t)account->max_in_flight)
 		return INT64_MAX;
-	int64_t next = later(heap_first_key(&account->due), gate_closed_until_mono(&account->gate, mono_ms));
+	int64_t next = later(
+	        heap_first_key(&account->due), gate_closed_until_mono(&account->gate, mono_ms));
 
 	/* A wish to poll passes the circuit: somebody wants to know whether it is well again. */
 	if (!job->is_asked_for)
@@ -45,13 +47,15 @@ void queue_touch(struct queue *queue, struct account *account, int64_t mono_ms)
 		heap_set(&queue->accounts, &account->node, next);
 }
 
-void queue_set(struct queue *queue, struct account *account, struct tracked *tracked, int64_t at_mono_ms, int64_t mono_ms)
+void queue_set(struct queue *queue, struct account *account, struct tracked *tracked,
+        int64_t at_mono_ms, int64_t mono_ms)
 {
 	heap_set(&account->due, &tracked->due, at_mono_ms);
 	queue_touch(queue, account, mono_ms);
 }
 
-void queue_remove(struct queue *queue, struct account *account, struct tracked *tracked, int64_t mono_ms)
+void queue_remove(
+        struct queue *queue, struct account *account, struct tracked *tracked, int64_t mono_ms)
 {
 	heap_remove(&account->due, &tracked->due);
 	queue_touch(queue, account, mono_ms);

@@ -100,8 +100,8 @@ static void push_free(struct registry *registry, uint32_t handle)
 {
 	if (registry->n_free == registry->cap_free) {
 		registry->cap_free = registry->cap_free ? registry->cap_free * 2 : CHUNK;
-		registry->free_handles =
-			mem_resize(registry->free_handles, registry->cap_free, sizeof(*registry->free_handles));
+		registry->free_handles = mem_resize(registry->free_handles, registry->cap_free,
+		        sizeof(*registry->free_handles));
 	}
 	registry->free_handles[registry->n_free++] = handle;
 }
@@ -110,7 +110,8 @@ static void add_chunk(struct registry *registry)
 {
 	uint32_t first = (uint32_t)(registry->n_chunks * CHUNK);
 
-	registry->chunks = mem_resize(registry->chunks, registry->n_chunks + 1, sizeof(*registry->chunks));
+	registry->chunks =
+	        mem_resize(registry->chunks, registry->n_chunks + 1, sizeof(*registry->chunks));
 	registry->chunks[registry->n_chunks++] = mem_new(CHUNK, sizeof(struct tracked));
 	for (uint32_t i = CHUNK; i > 0; i--)
 		push_free(registry, first + i - 1);
@@ -124,7 +125,8 @@ struct tracked *registry_add(struct registry *registry, uint32_t account, const 
 	uint32_t handle = registry->free_handles[--registry->n_free];
 	struct tracked *tracked = at(registry, handle);
 
-	*tracked = (struct tracked){.account = account, .handle = handle, .generation = tracked->generation + 1};
+	*tracked = (struct tracked){
+	        .account = account, .handle = handle, .generation = tracked->generation + 1};
 	str_copy(tracked->id, sizeof(tracked->id), id);
 	registry_set_state(registry, tracked, JOB_STATE_PENDING);
 	hash_insert(&registry->index, hash_name(account, id), handle, hash_of_handle, registry);
@@ -187,13 +189,17 @@ static void order_insert(struct registry *registry, struct tracked *tracked)
 	}
 	if (registry->n_order == registry->cap_order) {
 		registry->cap_order = registry->cap_order ? registry->cap_order * 2 : CHUNK;
-		registry->order = mem_resize(registry->order, registry->cap_order, sizeof(struct tracked *));
-		registry->order_keys = mem_resize(registry->order_keys, registry->cap_order, sizeof(int64_t));
+		registry->order =
+		        mem_resize(registry->order, registry->cap_order, sizeof(struct tracked *));
+		registry->order_keys =
+		        mem_resize(registry->order_keys, registry->cap_order, sizeof(int64_t));
 	}
 	size_t n_behind = registry->n_order - place;
 
-	memmove(&registry->order[place + 1], &registry->order[place], n_behind * sizeof(struct tracked *));
-	memmove(&registry->order_keys[place + 1], &registry->order_keys[place], n_behind * sizeof(int64_t));
+	memmove(&registry->order[place + 1], &registry->order[place],
+	        n_behind * sizeof(struct tracked *));
+	memmove(&registry->order_keys[place + 1], &registry->order_keys[place],
+	        n_behind * sizeof(int64_t));
 	registry->order[place] = tracked;
 	registry->order_keys[place] = tracked->key;
 	registry->n_order++;
@@ -228,7 +234,8 @@ struct tracked *registry_find(const struct registry *registry, uint32_t account,
 
 	if (strlen(id) > JOB_ID_MAX)
 		return NULL;
-	uint32_t handle = hash_find(&registry->index, hash_name(account, id), handle_has_name, registry, &name);
+	uint32_t handle = hash_find(
+	        &registry->index, hash_name(account, id), handle_has_name, registry, &name);
 
 	return handle == HASH_NONE ? NULL : at(registry, handle);
 }
@@ -286,7 +293,8 @@ void registry_set_name(struct registry *registry, struct tracked *tracked, const
 	intern_put(registry->strings, old);
 }
 
-void registry_set_error(struct tracked *tracked, enum error_class class, const char *message, int64_t at_wall_ms)
+void registry_set_error(
+        struct tracked *tracked, enum error_class class, const char *message, int64_t at_wall_ms)
 {
 	size_t len = strlen(message);
 

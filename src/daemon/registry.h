@@ -2,8 +2,8 @@
  * The jobs that are watched, in memory: found by account and id, by ticket, and in the order of
  * their keys. The truth is in the store; what stands here is what was committed.
  *
- * A million jobs are a normal load, so a struct tracked is small: the wide parts of a job (what Zoho
- * said of it) stay in the store.
+ * A million jobs are a normal load, so a struct tracked is small: the wide parts of a job (what
+ * Zoho said of it) stay in the store.
  */
 #pragma once
 
@@ -31,8 +31,8 @@ struct tracked {
 	uint32_t account;     /* handle (daemon/account.h) */
 	uint32_t handle, generation;
 	uint32_t polls;
-	uint32_t document_hash;       /* of what is stored; 0 = nothing yet */
-	int64_t key;                  /* of the store; 0 = not committed yet */
+	uint32_t document_hash; /* of what is stored; 0 = nothing yet */
+	int64_t key;            /* of the store; 0 = not committed yet */
 	int64_t overdue_after_ms;
 	int64_t last_polled_wall_ms, last_answered_wall_ms;
 	const char *name;             /* interned; NULL = none */
@@ -64,15 +64,19 @@ struct tracked *registry_find(const struct registry *registry, uint32_t account,
 
 /* An id across time: of this job and no later one in its place. */
 uint64_t registry_ticket(const struct tracked *tracked);
-struct tracked *registry_by_ticket(const struct registry *registry, uint64_t ticket); /* NULL = gone */
+struct tracked *registry_by_ticket(
+        const struct registry *registry, uint64_t ticket); /* NULL = gone */
 
-/* In the order of keys: the first whose key is greater than after (those without a key are left out). NULL at the end. */
+/* In the order of keys: the first whose key is greater than after (those without a key are left
+ * out). NULL at the end. */
 struct tracked *registry_next(const struct registry *registry, int64_t after);
-/* Every one, keyed or not, in no order: *cursor from 0; NULL at the end. Removing the returned one is allowed. */
+/* Every one, keyed or not, in no order: *cursor from 0; NULL at the end. Removing the returned one
+ * is allowed. */
 struct tracked *registry_each(const struct registry *registry, uint32_t *cursor);
 
 /* Interned strings, given back by registry_remove. */
 void registry_set_state(struct registry *registry, struct tracked *tracked, const char *state);
 void registry_set_name(struct registry *registry, struct tracked *tracked, const char *name);
-void registry_set_error(struct tracked *tracked, enum error_class class, const char *message, int64_t at_wall_ms);
+void registry_set_error(
+        struct tracked *tracked, enum error_class class, const char *message, int64_t at_wall_ms);
 void registry_clear_error(struct tracked *tracked);

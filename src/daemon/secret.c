@@ -44,7 +44,8 @@ static bool is_fit(struct secret *secret, const struct stat *st)
 	if (!S_ISREG(st->st_mode))
 		return fail(secret, "not a regular file");
 	if (st->st_uid != 0 && st->st_uid != geteuid())
-		return fail(secret, "owned by somebody else (chown it to root or to the daemon's user)");
+		return fail(secret,
+		        "owned by somebody else (chown it to root or to the daemon's user)");
 	if (st->st_mode & 027)
 		return fail(secret, "open to others or writable by the group (chmod 0400 or 0600)");
 	return true;
@@ -52,8 +53,8 @@ static bool is_fit(struct secret *secret, const struct stat *st)
 
 static bool is_same(const struct secret *secret, const struct stat *st)
 {
-	return secret->generation > 0 && st->st_dev == secret->device && st->st_ino == secret->inode &&
-	       st->st_size == secret->size &&
+	return secret->generation > 0 && st->st_dev == secret->device &&
+	       st->st_ino == secret->inode && st->st_size == secret->size &&
 	       st->st_ctim.tv_sec * INT64_C(1000000000) + st->st_ctim.tv_nsec == secret->changed_ns;
 }
 
@@ -118,7 +119,8 @@ static bool take_text(struct secret *secret, int fd)
 
 bool secret_refresh(struct secret *secret)
 {
-	cleanup(mem_close_p) int fd = open(secret->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	cleanup(mem_close_p) int fd =
+	        open(secret->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
 	if (fd < 0)

@@ -1,6 +1,6 @@
 /*
- * Secrets in files: read with every check, kept in memory that does not reach core files or swap as far as we can help it,
- * wiped when replaced.
+ * Secrets in files: read with every check, kept in memory that does not reach core files or swap as
+ * far as we can help it, wiped when replaced.
  */
 #pragma once
 
@@ -13,12 +13,12 @@ enum { SECRET_MAX_BYTES = 4096 };
 
 /* Zero-initialised, then secret_init. */
 struct secret {
-	char *path;  /* owned */
-	char *text;  /* owned, locked in memory; NULL = not read yet, or cannot be read */
+	char *path; /* owned */
+	char *text; /* owned, locked in memory; NULL = not read yet, or cannot be read */
 	dev_t device;
 	ino_t inode;
 	off_t size;
-	int64_t changed_ns; /* ctime */
+	int64_t changed_ns;  /* ctime */
 	uint32_t generation; /* counts the texts that were read; 0 = none yet */
 	char problem[256];   /* why there is no text; "" = all is well */
 };
@@ -27,8 +27,9 @@ void secret_init(struct secret *secret, const char *path);
 void secret_deinit(struct secret *secret);
 
 /*
- * Reads the file if it was never read or has changed since (by inode, size, ctime). True if the text is a new one. The file
- * must be a regular one (no symbolic link at the end), of root or of us, mode & 027 == 0, with one line of
- * printable ASCII; else text stays what it was and problem says why.
+ * Reads the file if it was never read or has changed since (by inode, size, ctime). True if the
+ * text is a new one. The file must be a regular one (no symbolic link at the end), of root or of
+ * us, mode & 027 == 0, with one line of printable ASCII; else text stays what it was and problem
+ * says why.
  */
 bool secret_refresh(struct secret *secret);

@@ -22,10 +22,10 @@ struct stream {
 	struct streams *streams;
 	struct listen_request *request;
 	struct stream *next;
-	int64_t after;    /* sent up to here */
-	int64_t left;     /* of `limit`; INT64_MAX = no limit */
-	event_set types;  /* 0 = all */
-	char *account;    /* owned; NULL = all */
+	int64_t after;   /* sent up to here */
+	int64_t left;    /* of `limit`; INT64_MAX = no limit */
+	event_set types; /* 0 = all */
+	char *account;   /* owned; NULL = all */
 	int64_t heartbeat_mono_ms;
 	int64_t moved_mono_ms; /* when it last took something */
 	bool is_following, is_sse, is_stuck, is_over;
@@ -94,15 +94,16 @@ static int send_event(void *arg, const struct store_event *event)
 	cleanup(buf_deinit) struct buf json = {0};
 	struct json_out w;
 	struct event_view view = {
-		.instance = store_instance(journal_store(stream->streams->control->context.tracker->journal)),
-		.seq = event->seq,
-		.type = event->type,
-		.at_wall_ms = event->at_wall_ms,
-		.account = event->account,
-		.job_id = event->job_id,
-		.from_state = event->from_state,
-		.to_state = event->to_state,
-		.data = event->data,
+	        .instance = store_instance(
+	                journal_store(stream->streams->control->context.tracker->journal)),
+	        .seq = event->seq,
+	        .type = event->type,
+	        .at_wall_ms = event->at_wall_ms,
+	        .account = event->account,
+	        .job_id = event->job_id,
+	        .from_state = event->from_state,
+	        .to_state = event->to_state,
+	        .data = event->data,
 	};
 
 	json_out_init(&w, &json, false);
@@ -141,7 +142,8 @@ static bool pump_one(struct stream *stream, struct store *store, struct now now)
 	}
 	stream->moved_mono_ms = now.mono_ms;
 	if (stream->after < store_last_seq(store) && limit > 0) {
-		if (store_events_read(store, stream->after, limit, &filter, send_event, stream, &last) < 0)
+		if (store_events_read(
+		            store, stream->after, limit, &filter, send_event, stream, &last) < 0)
 			stream->is_over = true;
 		if (!stream->is_over && last > stream->after)
 			stream->after = last;
@@ -166,7 +168,8 @@ void streams_pump(struct streams *streams)
 	for (struct stream *stream = streams->first; stream; stream = next) {
 		next = stream->next;
 		bool has_more = pump_one(stream, store, now);
-		int64_t at = stream->is_stuck ? now.mono_ms + LOOK_AGAIN_MS : stream->heartbeat_mono_ms;
+		int64_t at =
+		        stream->is_stuck ? now.mono_ms + LOOK_AGAIN_MS : stream->heartbeat_mono_ms;
 
 		if (stream->is_over) {
 			stream_end(stream);
@@ -229,7 +232,8 @@ static void answer_pruned(struct call *call, int64_t pruned_through)
 	json_put_string(&w, "type", "about:blank");
 	json_put_string(&w, "title", "Gone");
 	json_put_integer(&w, "status", 410);
-	json_put_string(&w, "detail", "events up to pruned_through are no longer kept: read on after that");
+	json_put_string(
+	        &w, "detail", "events up to pruned_through are no longer kept: read on after that");
 	json_put_integer(&w, "pruned_through", pruned_through);
 	json_close_object(&w);
 	json_out_deinit(&w);
@@ -247,7 +251,8 @@ void control_get_events(struct call *call)
 	int follow;
 
 	if (!read_after(call, &after) || !call_integer(call, "limit", INT64_MAX, &limit) ||
-	    !call_boolean(call, "follow", &follow) || !read_types(call, &types) || !call_account(call, &account))
+	        !call_boolean(call, "follow", &follow) || !read_types(call, &types) ||
+	        !call_account(call, &account))
 		return;
 	if (after < store_pruned_through(call_store(call))) {
 		answer_pruned(call, store_pruned_through(call_store(call)));
@@ -256,20 +261,20 @@ void control_get_events(struct call *call)
 	struct stream *stream = MEM_NEW(struct stream);
 
 	*stream = (struct stream){
-		.streams = streams,
-		.request = call->request,
-		.next = streams->first,
-		.after = after,
-		.left = limit,
-		.types = types,
-		.account = account ? mem_strdup(account->name) : NULL,
-		.heartbeat_mono_ms = call->now.mono_ms + HEARTBEAT_MS,
-		.moved_mono_ms = call->now.mono_ms,
-		.is_following = follow == 1,
-		.is_sse = is_sse,
+	        .streams = streams,
+	        .request = call->request,
+	        .next = streams->first,
+	        .after = after,
+	        .left = limit,
+	        .types = types,
+	        .account = account ? mem_strdup(account->name) : NULL,
+	        .heartbeat_mono_ms = call->now.mono_ms + HEARTBEAT_MS,
+	        .moved_mono_ms = call->now.mono_ms,
+	        .is_following = follow == 1,
+	        .is_sse = is_sse,
 	};
 	streams->first = stream;
-	listen_stream_begin(call->request, 200, is_sse ? "text/event-stream" : "application/x-ndjson", stream_on_gone,
-	                    stream);
+	listen_stream_begin(call->request, 200,
+	        is_sse ? "text/event-stream" : "application/x-ndjson", stream_on_gone, stream);
 	loop_wake(call->control->context.loop); /* the turn's end pumps it */
 }

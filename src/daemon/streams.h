@@ -1,6 +1,6 @@
 /*
- * Events as they are read over a socket: a bounded portion a turn, resumable by seq. A reader that is
- * too slow is closed; it goes on from the last seq that it got.
+ * Events as they are read over a socket: a bounded portion a turn, resumable by seq. A reader that
+ * is too slow is closed; it goes on from the last seq that it got.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* What the tracker tells of its own accord: overdue jobs, paused accounts, and when each job was last heard of. */
+/* What the tracker tells of its own accord: overdue jobs, paused accounts, and when each job was
+ * last heard of. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,21 +98,21 @@ static void tell_account(struct tracker *tracker, struct account *account)
 	bool is_paused = account->gate.state == GATE_PAUSED;
 
 	*change = (struct account_change){
-		.change.done = account_change_on_done,
-		.tracker = tracker,
-		.account = account,
-		.is_paused = is_paused,
-		.reason = account->gate.reason,
+	        .change.done = account_change_on_done,
+	        .tracker = tracker,
+	        .account = account,
+	        .is_paused = is_paused,
+	        .reason = account->gate.reason,
 	};
 	journal_add(tracker->journal, &change->change);
 	json_out_init(&w, &data, false);
 	account_write(&w, NULL, account, now);
 	json_out_deinit(&w);
 	struct store_event event = {
-		.type = is_paused ? EVENT_ACCOUNT_PAUSED : EVENT_ACCOUNT_RESUMED,
-		.at_wall_ms = now.wall_ms,
-		.account = account->name,
-		.data = buf_str(&data),
+	        .type = is_paused ? EVENT_ACCOUNT_PAUSED : EVENT_ACCOUNT_RESUMED,
+	        .at_wall_ms = now.wall_ms,
+	        .account = account->name,
+	        .data = buf_str(&data),
 	};
 	const char *reason = is_paused ? error_class_name(account->gate.reason) : NULL;
 
@@ -121,13 +122,15 @@ static void tell_account(struct tracker *tracker, struct account *account)
 
 void tracker_tell_accounts(struct tracker *tracker)
 {
-	if (!tracker->has_account_news || journal_is_full(tracker->journal) || journal_is_lost(tracker->journal))
+	if (!tracker->has_account_news || journal_is_full(tracker->journal) ||
+	        journal_is_lost(tracker->journal))
 		return;
 	tracker->has_account_news = false;
 	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
 		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
 
-		if (account->is_configured && (account->gate.state == GATE_PAUSED) != account->is_pause_told)
+		if (account->is_configured &&
+		        (account->gate.state == GATE_PAUSED) != account->is_pause_told)
 			tell_account(tracker, account);
 	}
 }
@@ -140,7 +143,7 @@ static int restore_account(void *arg, const char *reason)
 	if (!reason)
 		return 0;
 	while (class > ERROR_NONE && strcmp(error_class_name(class), reason) != 0)
-		class--;
+		class --;
 	account->is_pause_told = true;
 	account->told_reason = class;
 	account->gate.state = GATE_PAUSED;
@@ -153,7 +156,8 @@ int tracker_load_accounts(struct tracker *tracker)
 	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
 		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
 		cleanup(mem_free_p) char *name = value_name(account);
-		int r = store_value_get(journal_store(tracker->journal), name, restore_account, account);
+		int r = store_value_get(
+		        journal_store(tracker->journal), name, restore_account, account);
 
 		if (r < 0)
 			return r;
@@ -168,9 +172,11 @@ static void write_contact(struct tracker *tracker, struct tracked *tracked)
 {
 	if (!tracked->is_contact_dirty || !tracked->key)
 		return;
-	struct store_job row = view_row(tracked, &tracked->job, accounts_get(tracker->accounts, tracked->account));
+	struct store_job row =
+	        view_row(tracked, &tracked->job, accounts_get(tracker->accounts, tracked->account));
 
-	if (journal_wrote(tracker->journal, store_job_contact_put(journal_store(tracker->journal), &row)))
+	if (journal_wrote(
+	            tracker->journal, store_job_contact_put(journal_store(tracker->journal), &row)))
 		tracked->is_contact_dirty = false;
 }
 
@@ -200,7 +206,8 @@ void tracker_write_all_contact(struct tracker *tracker)
 
 	if (journal_is_full(tracker->journal))
 		return;
-	while ((tracked = registry_each(tracker->registry, &cursor)) && !journal_is_lost(tracker->journal))
+	while ((tracked = registry_each(tracker->registry, &cursor)) &&
+	        !journal_is_lost(tracker->journal))
 		write_contact(tracker, tracked);
 }
 
@@ -208,6 +215,7 @@ int64_t tracker_next_mono(const struct tracker *tracker)
 {
 	if (journal_is_full(tracker->journal))
 		return INT64_MAX;
-	return tracker->overdue_next_mono_ms < tracker->contact_next_mono_ms ? tracker->overdue_next_mono_ms
-	                                                                     : tracker->contact_next_mono_ms;
+	return tracker->overdue_next_mono_ms < tracker->contact_next_mono_ms
+	               ? tracker->overdue_next_mono_ms
+	               : tracker->contact_next_mono_ms;
 }

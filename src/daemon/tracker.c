@@ -73,7 +73,8 @@ static void expect_overdue(struct tracker *tracker, const struct tracked *tracke
 
 	if (at_wall_ms == INT64_MAX)
 		return;
-	int64_t at_mono_ms = now.mono_ms + (at_wall_ms > now.wall_ms ? at_wall_ms - now.wall_ms : 0);
+	int64_t at_mono_ms =
+	        now.mono_ms + (at_wall_ms > now.wall_ms ? at_wall_ms - now.wall_ms : 0);
 
 	if (at_mono_ms < tracker->overdue_next_mono_ms)
 		tracker->overdue_next_mono_ms = at_mono_ms;
@@ -95,17 +96,20 @@ struct job_change {
 	int64_t key;
 };
 
-static void log_step(const struct tracker *tracker, const struct tracked *tracked, const struct job *job)
+static void log_step(
+        const struct tracker *tracker, const struct tracked *tracked, const struct job *job)
 {
 	const struct account *account = account_of(tracker, tracked);
 
 	if (strcmp(tracked->job.state, job->state) == 0)
 		return;
 	if (job->kind == JOB_UNKNOWN)
-		log_warning("job %s/%s: %s -> %s, a state that this version does not know: polled on", account->name,
-		            tracked->id, tracked->job.state, job->state);
+		log_warning(
+		        "job %s/%s: %s -> %s, a state that this version does not know: polled on",
+		        account->name, tracked->id, tracked->job.state, job->state);
 	else
-		log_info("job %s/%s: %s -> %s", account->name, tracked->id, tracked->job.state, job->state);
+		log_info("job %s/%s: %s -> %s", account->name, tracked->id, tracked->job.state,
+		        job->state);
 }
 
 static void forget_job(struct tracker *tracker, struct tracked *tracked)
@@ -123,7 +127,8 @@ static void change_is_committed(struct job_change *change, struct tracked *track
 	struct tracker *tracker = change->tracker;
 
 	if (change->kind == CHANGE_UNWATCH) {
-		log_info("job %s/%s: no longer watched", account_of(tracker, tracked)->name, tracked->id);
+		log_info("job %s/%s: no longer watched", account_of(tracker, tracked)->name,
+		        tracked->id);
 		forget_job(tracker, tracked);
 		return;
 	}
@@ -163,19 +168,19 @@ static void job_change_on_done(struct journal_change *base, bool is_committed)
 	free(change);
 }
 
-static struct job_change *change_new(struct tracker *tracker, struct tracked *tracked, enum change_kind kind,
-                                     const struct job *job, int64_t wait_ms)
+static struct job_change *change_new(struct tracker *tracker, struct tracked *tracked,
+        enum change_kind kind, const struct job *job, int64_t wait_ms)
 {
 	struct job_change *change = MEM_NEW(struct job_change);
 
 	*change = (struct job_change){
-		.change.done = job_change_on_done,
-		.tracker = tracker,
-		.ticket = registry_ticket(tracked),
-		.kind = kind,
-		.job = *job,
-		.wait_ms = wait_ms,
-		.key = tracked->key,
+	        .change.done = job_change_on_done,
+	        .tracker = tracker,
+	        .ticket = registry_ticket(tracked),
+	        .kind = kind,
+	        .job = *job,
+	        .wait_ms = wait_ms,
+	        .key = tracked->key,
 	};
 	str_copy(change->state, sizeof(change->state), job->state);
 	change->job.state = change->state;
@@ -203,24 +208,26 @@ static int write_event(void *arg, const struct job_view *view)
 
 	event_job_data(view, &data);
 	struct store_event event = {
-		.type = writer->event->type,
-		.at_wall_ms = loop_now(tracker->loop).wall_ms,
-		.account = account->name,
-		.job_key = writer->key,
-		.job_id = writer->tracked->id,
-		.from_state = writer->event->from_state,
-		.to_state = writer->event->to_state,
-		.data = buf_str(&data),
+	        .type = writer->event->type,
+	        .at_wall_ms = loop_now(tracker->loop).wall_ms,
+	        .account = account->name,
+	        .job_key = writer->key,
+	        .job_id = writer->tracked->id,
+	        .from_state = writer->event->from_state,
+	        .to_state = writer->event->to_state,
+	        .data = buf_str(&data),
 	};
 	journal_append(tracker->journal, &event, hooks->hooks, hooks->n, HOOKMATCH_NOBODY);
 	return 0;
 }
 
 /* document NULL = as it is stored. */
-static void append_event(struct tracker *tracker, const struct tracked *tracked, const struct job_view *view,
-                         const struct job_document *document, const struct step_event *event, int64_t key)
+static void append_event(struct tracker *tracker, const struct tracked *tracked,
+        const struct job_view *view, const struct job_document *document,
+        const struct step_event *event, int64_t key)
 {
-	struct event_writer writer = {.tracker = tracker, .tracked = tracked, .event = event, .key = key};
+	struct event_writer writer = {
+	        .tracker = tracker, .tracked = tracked, .event = event, .key = key};
 	struct job_view full = *view;
 
 	if (document) {
@@ -228,16 +235,16 @@ static void append_event(struct tracker *tracker, const struct tracked *tracked,
 		write_event(&writer, &full);
 		return;
 	}
-	journal_wrote(tracker->journal,
-	              view_with_document(journal_store(tracker->journal), key, &full, write_event, &writer));
+	journal_wrote(tracker->journal, view_with_document(journal_store(tracker->journal), key,
+	                                        &full, write_event, &writer));
 }
 
 /* ---- observing ---- */
 
 static uint32_t hash_document(const struct job_document *document)
 {
-	const char *const texts[] = {document->operation, document->created_by, document->created_time,
-	                             document->query,     document->result,     document->other};
+	const char *const texts[] = {document->operation, document->created_by,
+	        document->created_time, document->query, document->result, document->other};
 	uint64_t hash = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
@@ -246,18 +253,22 @@ static uint32_t hash_document(const struct job_document *document)
 }
 
 static void write_step(struct tracker *tracker, struct tracked *tracked, const struct step *step,
-                       const struct job_document *document, uint32_t document_hash)
+        const struct job_document *document, uint32_t document_hash)
 {
 	struct account *account = account_of(tracker, tracked);
 	struct store *store = journal_store(tracker->journal);
-	struct job_change *change = change_new(tracker, tracked, CHANGE_STEP, &step->job, step->wait_ms);
+	struct job_change *change =
+	        change_new(tracker, tracked, CHANGE_STEP, &step->job, step->wait_ms);
 	struct store_job row = view_row(tracked, &step->job, account);
-	struct job_view view = view_of_tracked(tracked, &step->job, account, loop_now(tracker->loop), step->wait_ms);
+	struct job_view view = view_of_tracked(
+	        tracked, &step->job, account, loop_now(tracker->loop), step->wait_ms);
 
 	change->document_hash = document_hash;
-	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, store_job_put(store, &row)))
+	if (journal_is_lost(tracker->journal) ||
+	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
 		return;
-	if (document_hash && !journal_wrote(tracker->journal, store_job_document_put(store, row.key, document)))
+	if (document_hash &&
+	        !journal_wrote(tracker->journal, store_job_document_put(store, row.key, document)))
 		return;
 	for (size_t i = 0; i < step->n_events; i++)
 		append_event(tracker, tracked, &view, document, &step->events[i], row.key);
@@ -268,11 +279,13 @@ void tracker_write_step(struct tracker *tracker, struct tracked *tracked, const 
 {
 	struct step queued = *step;
 
-	queued.wait_ms = view_wait_ms(tracked, account_of(tracker, tracked), loop_now(tracker->loop));
+	queued.wait_ms =
+	        view_wait_ms(tracked, account_of(tracker, tracked), loop_now(tracker->loop));
 	write_step(tracker, tracked, &queued, NULL, 0);
 }
 
-static void take_contact(struct tracked *tracked, const struct observation *observation, struct now now)
+static void take_contact(
+        struct tracked *tracked, const struct observation *observation, struct now now)
 {
 	tracked->is_contact_dirty = true;
 	if (observation->http_status)
@@ -283,16 +296,19 @@ static void take_contact(struct tracked *tracked, const struct observation *obse
 		registry_set_error(tracked, observation->error, observation->message, now.wall_ms);
 }
 
-bool tracker_observe(struct tracker *tracker, struct tracked *tracked, const struct observation *observation)
+bool tracker_observe(
+        struct tracker *tracker, struct tracked *tracked, const struct observation *observation)
 {
 	struct now now = loop_now(tracker->loop);
 	const struct account *account = account_of(tracker, tracked);
 	struct poll_policy policy = policy_of(account, tracked);
 	size_t n_unknown = account->n_unknown + !is_unknown(&tracked->job);
-	bool is_account_lost = account->n_jobs >= LOST_AFTER_ANSWERS && n_unknown == account->n_jobs;
-	struct step step =
-		machine_step(&tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
-	const struct job_document *document = observation->kind == OBSERVED_STATUS ? &observation->document : NULL;
+	bool is_account_lost =
+	        account->n_jobs >= LOST_AFTER_ANSWERS && n_unknown == account->n_jobs;
+	struct step step = machine_step(
+	        &tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
+	const struct job_document *document =
+	        observation->kind == OBSERVED_STATUS ? &observation->document : NULL;
 	uint32_t hash = document ? hash_document(document) : 0;
 
 	take_contact(tracked, observation, now);
@@ -334,9 +350,11 @@ static int take_row(void *arg, const struct store_job *row)
 		/* Kept as words; the class is found again by its name. */
 		enum error_class class = ERROR_CLASSES - 1;
 
-		while (class > ERROR_NONE && !str_is_equal(error_class_name(class), row->error_class))
-			class--;
-		registry_set_error(tracked, class, row->error_message ? row->error_message : "", row->error_at_wall_ms);
+		while (class > ERROR_NONE &&
+		        !str_is_equal(error_class_name(class), row->error_class))
+			class --;
+		registry_set_error(tracked, class, row->error_message ? row->error_message : "",
+		        row->error_at_wall_ms);
 	}
 	return 0;
 }
@@ -383,12 +401,13 @@ void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 
 	if (!job_is_polled(&tracked->job))
 		wait_ms = -1;
-	struct job_change *change = change_new(tracker, tracked, CHANGE_WATCH, &tracked->job, wait_ms);
+	struct job_change *change =
+	        change_new(tracker, tracked, CHANGE_WATCH, &tracked->job, wait_ms);
 	struct store_job row = view_row(tracked, &tracked->job, account);
 	struct job_view view = view_of_tracked(tracked, &tracked->job, account, now, wait_ms);
 
 	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, r < 0 ? r : 0) ||
-	    !journal_wrote(tracker->journal, store_job_put(store, &row)))
+	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
 		return;
 	change->key = row.key;
 	append_event(tracker, tracked, &view, NULL, &event, row.key);
@@ -409,7 +428,8 @@ void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_r
 	row.is_removed = is_removed;
 	row.ended_wall_ms = now.wall_ms;
 	if (journal_is_lost(tracker->journal) ||
-	    !journal_wrote(tracker->journal, store_job_put(journal_store(tracker->journal), &row)))
+	        !journal_wrote(
+	                tracker->journal, store_job_put(journal_store(tracker->journal), &row)))
 		return;
 	append_event(tracker, tracked, &view, NULL, &event, row.key);
 }
@@ -419,7 +439,8 @@ void tracker_rewrite(struct tracker *tracker, struct tracked *tracked)
 	struct store_job row = view_row(tracked, &tracked->job, account_of(tracker, tracked));
 
 	if (!journal_is_lost(tracker->journal) && row.key)
-		journal_wrote(tracker->journal, store_job_put(journal_store(tracker->journal), &row));
+		journal_wrote(
+		        tracker->journal, store_job_put(journal_store(tracker->journal), &row));
 }
 
 void tracker_pause(struct tracker *tracker, struct tracked *tracked, bool is_paused)

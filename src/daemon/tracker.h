@@ -30,10 +30,11 @@ struct tracker {
 };
 
 /*
- * The answer to a poll of this job: decides (core/machine) and writes. True: the job is lost, but so is every job of
- * its account, which shall be paused.
+ * The answer to a poll of this job: decides (core/machine) and writes. True: the job is lost, but
+ * so is every job of its account, which shall be paused.
  */
-bool tracker_observe(struct tracker *tracker, struct tracked *tracked, const struct observation *observation);
+bool tracker_observe(
+        struct tracker *tracker, struct tracked *tracked, const struct observation *observation);
 
 /* A decision that no answer led to; the document stays, and so does the time of the next poll. */
 struct step;
@@ -49,11 +50,13 @@ struct tracker_wish {
 	bool is_from_socket;
 	size_t n_together; /* how many are added at once: their first polls are spread */
 };
-/* Job row and job.watched, written for the next commit; in the registry at once, without a key until then. */
+/* Job row and job.watched, written for the next commit; in the registry at once, without a key
+ * until then. */
 void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish);
 /* is_removed: by hand, so that the configuration does not bring it back. */
 void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed);
-/* By somebody's wish: not polled until resumed. Takes effect in memory at once, on disk with the commit. */
+/* By somebody's wish: not polled until resumed. Takes effect in memory at once, on disk with the
+ * commit. */
 void tracker_pause(struct tracker *tracker, struct tracked *tracked, bool is_paused);
 /* Writes a changed name, origin or pause; no event. */
 void tracker_rewrite(struct tracker *tracker, struct tracked *tracked);

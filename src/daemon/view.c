@@ -2,31 +2,31 @@
 
 #include "config/config.h"
 
-struct job_view view_of_tracked(const struct tracked *tracked, const struct job *job, const struct account *account,
-                                struct now now, int64_t wait_ms)
+struct job_view view_of_tracked(const struct tracked *tracked, const struct job *job,
+        const struct account *account, struct now now, int64_t wait_ms)
 {
 	const struct tracked_error *error = tracked->error;
 
 	return (struct job_view){
-		.account = account->name,
-		.id = tracked->id,
-		.name = tracked->name,
-		.datacenter = account->datacenter->name,
-		.service = config_service_name(account->service),
-		.state = job->state,
-		.is_finished = job_kind_is_finished((enum job_kind)job->kind),
-		.is_watched = true,
-		.is_paused = tracked->is_paused,
-		.since_wall_ms = job->since_wall_ms,
-		.watched_since_wall_ms = job->watched_since_wall_ms,
-		.last_polled_wall_ms = tracked->last_polled_wall_ms,
-		.last_answered_wall_ms = tracked->last_answered_wall_ms,
-		.next_poll_wall_ms = wait_ms >= 0 ? now.wall_ms + wait_ms : 0,
-		.polls = tracked->polls,
-		.failures = job->n_failures,
-		.error_at_wall_ms = error ? error->at_wall_ms : 0,
-		.error_class = error ? error_class_name(error->class) : NULL,
-		.error_message = error ? error->message : NULL,
+	        .account = account->name,
+	        .id = tracked->id,
+	        .name = tracked->name,
+	        .datacenter = account->datacenter->name,
+	        .service = config_service_name(account->service),
+	        .state = job->state,
+	        .is_finished = job_kind_is_finished((enum job_kind)job->kind),
+	        .is_watched = true,
+	        .is_paused = tracked->is_paused,
+	        .since_wall_ms = job->since_wall_ms,
+	        .watched_since_wall_ms = job->watched_since_wall_ms,
+	        .last_polled_wall_ms = tracked->last_polled_wall_ms,
+	        .last_answered_wall_ms = tracked->last_answered_wall_ms,
+	        .next_poll_wall_ms = wait_ms >= 0 ? now.wall_ms + wait_ms : 0,
+	        .polls = tracked->polls,
+	        .failures = job->n_failures,
+	        .error_at_wall_ms = error ? error->at_wall_ms : 0,
+	        .error_class = error ? error_class_name(error->class) : NULL,
+	        .error_message = error ? error->message : NULL,
 	};
 }
 
@@ -42,53 +42,55 @@ int64_t view_wait_ms(const struct tracked *tracked, const struct account *accoun
 struct job_view view_of_row(const struct store_job *row)
 {
 	return (struct job_view){
-		.account = row->account,
-		.id = row->id,
-		.name = row->name,
-		.datacenter = row->datacenter,
-		.service = row->service,
-		.state = row->state,
-		.is_finished = job_kind_is_finished(job_kind_of(row->state)),
-		.is_watched = row->is_watched,
-		.is_paused = row->is_paused,
-		.since_wall_ms = row->since_wall_ms,
-		.watched_since_wall_ms = row->watched_since_wall_ms,
-		.last_polled_wall_ms = row->last_polled_wall_ms,
-		.last_answered_wall_ms = row->last_answered_wall_ms,
-		.polls = row->polls,
-		.failures = row->failures,
-		.error_at_wall_ms = row->error_at_wall_ms,
-		.error_class = row->error_class,
-		.error_message = row->error_message,
+	        .account = row->account,
+	        .id = row->id,
+	        .name = row->name,
+	        .datacenter = row->datacenter,
+	        .service = row->service,
+	        .state = row->state,
+	        .is_finished = job_kind_is_finished(job_kind_of(row->state)),
+	        .is_watched = row->is_watched,
+	        .is_paused = row->is_paused,
+	        .since_wall_ms = row->since_wall_ms,
+	        .watched_since_wall_ms = row->watched_since_wall_ms,
+	        .last_polled_wall_ms = row->last_polled_wall_ms,
+	        .last_answered_wall_ms = row->last_answered_wall_ms,
+	        .polls = row->polls,
+	        .failures = row->failures,
+	        .error_at_wall_ms = row->error_at_wall_ms,
+	        .error_class = row->error_class,
+	        .error_message = row->error_message,
 	};
 }
 
-struct store_job view_row(const struct tracked *tracked, const struct job *job, const struct account *account)
+struct store_job view_row(
+        const struct tracked *tracked, const struct job *job, const struct account *account)
 {
 	const struct tracked_error *error = tracked->error;
 
 	return (struct store_job){
-		.key = tracked->key,
-		.account = account->name,
-		.id = tracked->id,
-		.name = tracked->name,
-		.datacenter = account->datacenter->name,
-		.service = config_service_name(account->service),
-		.state = job->state,
-		.origin = tracked->is_from_socket ? ORIGIN_SOCKET : ORIGIN_CONFIG,
-		.is_watched = true,
-		.is_paused = tracked->is_paused,
-		.is_overdue_told = job->is_overdue_told,
-		.since_wall_ms = job->since_wall_ms,
-		.watched_since_wall_ms = job->watched_since_wall_ms,
-		.last_polled_wall_ms = tracked->last_polled_wall_ms,
-		.last_answered_wall_ms = tracked->last_answered_wall_ms,
-		.ended_wall_ms = job_kind_is_finished((enum job_kind)job->kind) ? job->since_wall_ms : 0,
-		.polls = tracked->polls,
-		.failures = job->n_failures,
-		.error_at_wall_ms = error ? error->at_wall_ms : 0,
-		.error_class = error ? error_class_name(error->class) : NULL,
-		.error_message = error ? error->message : NULL,
+	        .key = tracked->key,
+	        .account = account->name,
+	        .id = tracked->id,
+	        .name = tracked->name,
+	        .datacenter = account->datacenter->name,
+	        .service = config_service_name(account->service),
+	        .state = job->state,
+	        .origin = tracked->is_from_socket ? ORIGIN_SOCKET : ORIGIN_CONFIG,
+	        .is_watched = true,
+	        .is_paused = tracked->is_paused,
+	        .is_overdue_told = job->is_overdue_told,
+	        .since_wall_ms = job->since_wall_ms,
+	        .watched_since_wall_ms = job->watched_since_wall_ms,
+	        .last_polled_wall_ms = tracked->last_polled_wall_ms,
+	        .last_answered_wall_ms = tracked->last_answered_wall_ms,
+	        .ended_wall_ms =
+	                job_kind_is_finished((enum job_kind)job->kind) ? job->since_wall_ms : 0,
+	        .polls = tracked->polls,
+	        .failures = job->n_failures,
+	        .error_at_wall_ms = error ? error->at_wall_ms : 0,
+	        .error_class = error ? error_class_name(error->class) : NULL,
+	        .error_message = error ? error->message : NULL,
 	};
 }
 
@@ -109,7 +111,8 @@ static int give_document(void *arg, const struct job_document *document)
 	return r;
 }
 
-int view_with_document(struct store *store, int64_t key, struct job_view *view, view_fn *fn, void *arg)
+int view_with_document(
+        struct store *store, int64_t key, struct job_view *view, view_fn *fn, void *arg)
 {
 	struct with_document with = {.view = view, .fn = fn, .arg = arg};
 

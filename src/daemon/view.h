@@ -7,17 +7,21 @@
 #include "store/store.h"
 #include "util/clock.h"
 
-/* All borrowed. `job` may be newer than tracked->job. wait_ms: to the next poll; -1 = none. The document is left empty. */
-struct job_view view_of_tracked(const struct tracked *tracked, const struct job *job, const struct account *account,
-                                struct now now, int64_t wait_ms);
+/* All borrowed. `job` may be newer than tracked->job. wait_ms: to the next poll; -1 = none. The
+ * document is left empty. */
+struct job_view view_of_tracked(const struct tracked *tracked, const struct job *job,
+        const struct account *account, struct now now, int64_t wait_ms);
 /* To the next poll as it is queued; -1 = none is. */
 int64_t view_wait_ms(const struct tracked *tracked, const struct account *account, struct now now);
 /* Of a job that is no longer watched. */
 struct job_view view_of_row(const struct store_job *row);
 
 /* The row of a tracked job whose decided part is `job`. */
-struct store_job view_row(const struct tracked *tracked, const struct job *job, const struct account *account);
+struct store_job view_row(
+        const struct tracked *tracked, const struct job *job, const struct account *account);
 
-/* The job's document from the store into the view; fn is called with it (strings live until it returns). fn's value, or an error. */
+/* The job's document from the store into the view; fn is called with it (strings live until it
+ * returns). fn's value, or an error. */
 typedef int view_fn(void *arg, const struct job_view *view);
-int view_with_document(struct store *store, int64_t key, struct job_view *view, view_fn *fn, void *arg);
+int view_with_document(
+        struct store *store, int64_t key, struct job_view *view, view_fn *fn, void *arg);

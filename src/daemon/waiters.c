@@ -58,17 +58,18 @@ static void waiter_on_gone(void *arg)
 	waiter_free(arg);
 }
 
-void waiters_add(struct waiters *waiters, const struct call *call, uint64_t ticket, int64_t deadline_mono_ms)
+void waiters_add(
+        struct waiters *waiters, const struct call *call, uint64_t ticket, int64_t deadline_mono_ms)
 {
 	struct waiter *waiter = MEM_NEW(struct waiter);
 
 	*waiter = (struct waiter){
-		.waiters = waiters,
-		.request = call->request,
-		.account = mem_strdup(call->account),
-		.id = mem_strdup(call->id),
-		.ticket = ticket,
-		.next = waiters->first,
+	        .waiters = waiters,
+	        .request = call->request,
+	        .account = mem_strdup(call->account),
+	        .id = mem_strdup(call->id),
+	        .ticket = ticket,
+	        .next = waiters->first,
 	};
 	waiters->first = waiter;
 	heap_set(&waiters->deadlines, &waiter->deadline, deadline_mono_ms);
@@ -78,11 +79,11 @@ void waiters_add(struct waiters *waiters, const struct call *call, uint64_t tick
 static void answer(struct waiter *waiter, struct now now)
 {
 	struct call call = {
-		.control = waiter->waiters->control,
-		.request = waiter->request,
-		.account = waiter->account,
-		.id = waiter->id,
-		.now = now,
+	        .control = waiter->waiters->control,
+	        .request = waiter->request,
+	        .account = waiter->account,
+	        .id = waiter->id,
+	        .now = now,
 	};
 
 	control_get_job(&call);
@@ -96,8 +97,10 @@ void waiters_look(struct waiters *waiters)
 	int64_t last_seq = store_last_seq(journal_store(context->tracker->journal));
 	struct waiter *next;
 
-	for (struct waiter *waiter = waiters->first; waiter && last_seq != waiters->looked_at_seq; waiter = next) {
-		const struct tracked *tracked = registry_by_ticket(context->tracker->registry, waiter->ticket);
+	for (struct waiter *waiter = waiters->first; waiter && last_seq != waiters->looked_at_seq;
+	        waiter = next) {
+		const struct tracked *tracked =
+		        registry_by_ticket(context->tracker->registry, waiter->ticket);
 
 		next = waiter->next;
 		if (!tracked || job_kind_is_finished((enum job_kind)tracked->job.kind))

@@ -23,29 +23,38 @@
 #include "util/mem.h"
 
 /*
- * A pipe whose ends are beyond fd 2, so that the child's dup2 calls cannot step on one another even
- * in a daemon that was started with fds 0-2 closed. Only our own end becomes non-blocking.
+ * Moves a descriptor beyond fd 2, so that the child's dup2 calls cannot step on one another, and
+ * nobody takes ours for stderr, even in a daemon that was started with fds 0-2 closed.
  */
+static int spawn_raise(int *fd)
+{
+	int moved;
+
+	if (*fd > STDERR_FILENO)
+		return 0;
+	moved = fcntl(*fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (moved < 0)
+		return -errno;
+	close(*fd);
+	*fd = moved;
+	return 0;
+}
+
+/* Only our own end becomes non-blocking. */
 static int spawn_pipe(int fds[2], int ours)
 {
+	int error;
+
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		fds[0] = fds[1] = -1;
 		return -errno;
 	}
-	for (int i = 0; i < 2; i++) {
-		int moved;
-
-		if (fds[i] > STDERR_FILENO)
-			continue;
-		moved = fcntl(fds[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-		if (moved < 0)
-			return -errno;
-		close(fds[i]);
-		fds[i] = moved;
-	}
-	if (fcntl(fds[ours], F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
-	return 0;
+	error = spawn_raise(&fds[0]);
+	if (!error)
+		error = spawn_raise(&fds[1]);
+	if (!error && fcntl(fds[ours], F_SETFL, O_NONBLOCK) < 0)
+		error = -errno;
+	return error;
 }
 
 /* All signals default and unblocked, a group of its own. */
@@ -117,9 +126,11 @@ static int spawn_open_pidfd(struct spawned *process)
 	int error;
 
 	process->pidfd = pidfd_open(process->pid, 0);
-	if (process->pidfd >= 0)
+	error = process->pidfd < 0 ? -errno : spawn_raise(&process->pidfd);
+	if (!error)
 		return 0;
-	error = -errno;
+	mem_close_p(&process->pidfd);
+	process->pidfd = -1;
 	kill(-process->pid, SIGKILL);
 	while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
 		;

@@ -112,7 +112,7 @@ static void put_jobs(struct json_out *w, const struct sim *sim, size_t n_shown)
 		const struct life *life = lives_at(sim->lives, i);
 		const struct script_step *step = &life->job->steps[life->step];
 		cleanup(mem_free_p) char *name =
-			mem_printf("%s/%s", sim->datacenters[life->dc].name, life->id);
+		        mem_printf("%s/%s", sim->datacenters[life->dc].name, life->id);
 
 		json_open_object(w, name);
 		json_put_integer(w, "requests", (int64_t)life->n_requests);
@@ -155,7 +155,7 @@ static void admin_requests(struct admin *a)
 	int64_t after = 0, limit = ADMIN_REQUESTS_SHOWN;
 
 	if (!admin_number(a, "after", INT64_MAX - 1, &after) ||
-		!admin_number(a, "limit", REQUEST_LOG_KEPT, &limit))
+	        !admin_number(a, "limit", REQUEST_LOG_KEPT, &limit))
 		return;
 	a->reply.content_type = "application/x-ndjson";
 	request_log_read(a->sim->log, (uint64_t)after, (size_t)limit, &a->reply.body);
@@ -186,15 +186,15 @@ static void admin_revoke(struct admin *a)
 	bool has_client = http_form_get(query, len, "client_id", &client_id);
 	struct datacenter *dc = has_dc ? sim_datacenter(a->sim, buf_str(&name)) : NULL;
 	bool is_refresh = http_form_get(query, len, "refresh", &refresh) &&
-		strcmp(buf_str(&refresh), "true") == 0;
+	                  strcmp(buf_str(&refresh), "true") == 0;
 
 	if (has_dc && !dc) {
 		admin_fail(a, 404, "no such data center");
 		return;
 	}
 	buf_addf(&a->reply.body, "{\"grants\":%zu}",
-		tokens_revoke(a->sim->tokens, dc ? dc->index : -1,
-			has_client ? buf_str(&client_id) : NULL, is_refresh));
+	        tokens_revoke(a->sim->tokens, dc ? dc->index : -1,
+	                has_client ? buf_str(&client_id) : NULL, is_refresh));
 }
 
 static void admin_reset(struct admin *a)
@@ -213,13 +213,13 @@ static const struct {
 	const char *method, *path;
 	admin_fn *fn;
 } admin_table[] = {
-	{"GET", "/stats", admin_stats},
-	{"GET", "/requests", admin_requests},
-	{"POST", "/faults", admin_add},
-	{"POST", "/jobs", admin_add},
-	{"POST", "/revoke", admin_revoke},
-	{"POST", "/reset", admin_reset},
-	{"POST", "/quit", admin_quit},
+        {"GET", "/stats", admin_stats},
+        {"GET", "/requests", admin_requests},
+        {"POST", "/faults", admin_add},
+        {"POST", "/jobs", admin_add},
+        {"POST", "/revoke", admin_revoke},
+        {"POST", "/reset", admin_reset},
+        {"POST", "/quit", admin_quit},
 };
 
 void admin_on_request(void *arg, struct conn *conn, const struct http_request *request)

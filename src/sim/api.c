@@ -25,7 +25,7 @@ static bool exchange_admit(struct exchange *x)
 	int64_t remaining;
 
 	if (!token || !tokens_check(x->sim->tokens, x->dc->index, x->dc->name, token,
-			      x->now.mono_ms, &organisation)) {
+	                      x->now.mono_ms, &organisation)) {
 		fault_replace_plainly(FAULT_INVALID_TOKEN, x->route.id, &x->reply);
 		return false;
 	}
@@ -39,15 +39,15 @@ static bool exchange_admit(struct exchange *x)
 	remaining = org_credits_to_tell(x->org);
 	if (remaining >= 0)
 		buf_addf(&x->reply.headers, "X-API-CREDITS-REMAINING: %lld\r\n",
-			(long long)remaining);
+		        (long long)remaining);
 	return true;
 }
 
 static void exchange_refuse_method(struct exchange *x)
 {
-	static const char body[] =
-		"{\"code\":\"INVALID_REQUEST_METHOD\",\"details\":{},\"message\":\"The http request "
-		"method type is not a valid one\",\"status\":\"error\"}";
+	static const char body[] = "{\"code\":\"INVALID_REQUEST_METHOD\",\"details\":{},"
+	                           "\"message\":\"The http request "
+	                           "method type is not a valid one\",\"status\":\"error\"}";
 
 	x->reply.status = 400;
 	reply_set_body(&x->reply, REPLY_TYPE_JSON, body, strlen(body));
@@ -79,17 +79,17 @@ static void exchange_record(struct exchange *x, struct conn *conn)
 {
 	int status = reply_status(&x->reply);
 	struct request_record record = {
-		.at_wall_ms = x->now.wall_ms,
-		.dc = x->dc->name,
-		.connection = conn_number(conn),
-		.method = x->request->method,
-		.path = x->request->path,
-		.job = x->route.id[0] ? x->route.id : NULL,
-		.status = status,
-		.fault = x->fault ? fault_kind_name(x->fault->kind) : NULL,
-		.state = x->state,
-		.state_age_ms = x->state_age_ms,
-		.authorization = x->request->authorization,
+	        .at_wall_ms = x->now.wall_ms,
+	        .dc = x->dc->name,
+	        .connection = conn_number(conn),
+	        .method = x->request->method,
+	        .path = x->request->path,
+	        .job = x->route.id[0] ? x->route.id : NULL,
+	        .status = status,
+	        .fault = x->fault ? fault_kind_name(x->fault->kind) : NULL,
+	        .state = x->state,
+	        .state_age_ms = x->state_age_ms,
+	        .authorization = x->request->authorization,
 	};
 
 	if (status)
@@ -109,10 +109,8 @@ void api_on_request(void *arg, struct conn *conn, const struct http_request *req
 	struct fault_target target;
 
 	route_parse(request->path, &x.route);
-	target = (struct fault_target){.dc = dc->name,
-		.id = x.route.id,
-		.path = x.route.path,
-		.mono_ms = x.now.mono_ms};
+	target = (struct fault_target){
+	        .dc = dc->name, .id = x.route.id, .path = x.route.path, .mono_ms = x.now.mono_ms};
 	x.fault = sim_fault(x.sim, &target);
 	if (x.fault && fault_kind_class(x.fault->kind) == FAULT_REPLACES)
 		fault_replace(x.fault, x.route.id, &x.reply);

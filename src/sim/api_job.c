@@ -15,7 +15,7 @@ static struct life *exchange_life(struct exchange *x)
 
 	if (!life)
 		life = lives_begin(x->sim->lives, x->dc->index, x->route.id,
-			sim_job(x->sim, x->dc, x->route.id), x->now.mono_ms);
+		        sim_job(x->sim, x->dc, x->route.id), x->now.mono_ms);
 	if (!life) {
 		fault_replace_plainly(FAULT_503, x->route.id, &x->reply);
 		return NULL;
@@ -29,17 +29,17 @@ static struct life *exchange_life(struct exchange *x)
 }
 
 static void exchange_write_document(
-	struct exchange *x, const struct life *life, const struct script_step *step)
+        struct exchange *x, const struct life *life, const struct script_step *step)
 {
 	bool is_changed = x->fault && fault_kind_class(x->fault->kind) == FAULT_OF_DOCUMENT;
 	struct document document = {
-		.job = life->job,
-		.id = x->route.id,
-		.state = step->state,
-		.service = x->route.service,
-		.version = x->route.version,
-		.fault = is_changed ? x->fault->kind : FAULT_NONE,
-		.fault_bytes = is_changed ? x->fault->bytes : -1,
+	        .job = life->job,
+	        .id = x->route.id,
+	        .state = step->state,
+	        .service = x->route.service,
+	        .version = x->route.version,
+	        .fault = is_changed ? x->fault->kind : FAULT_NONE,
+	        .fault_bytes = is_changed ? x->fault->bytes : -1,
 	};
 
 	x->reply.content_type = REPLY_TYPE_JSON;
@@ -93,7 +93,7 @@ static void exchange_write_archive(struct exchange *x, const struct script_job *
 	zip_write(name, csv.data, csv.len, &x->reply.body);
 	x->reply.content_type = "application/x-download";
 	buf_addf(&x->reply.headers, "Content-Disposition: attachment;filename=%s.zip\r\n",
-		x->route.id);
+	        x->route.id);
 }
 
 /* The state is only looked at: a download is no answer that moves a life on. */
@@ -101,11 +101,11 @@ void exchange_answer_result(struct exchange *x)
 {
 	struct life *life = lives_find(x->sim->lives, x->dc->index, x->route.id);
 	const struct script_step *step =
-		life ? life_look(x->sim->lives, life, x->now.mono_ms) : NULL;
+	        life ? life_look(x->sim->lives, life, x->now.mono_ms) : NULL;
 
 	if (!step || !step->state || strcmp(step->state, "COMPLETED") != 0 ||
-		(life->job->service != SERVICE_ANY &&
-			life->job->service != (int64_t)x->route.service))
+	        (life->job->service != SERVICE_ANY &&
+	                life->job->service != (int64_t)x->route.service))
 		fault_replace_plainly(FAULT_NOT_FOUND, x->route.id, &x->reply);
 	else if (!org_take_download(x->org, x->now.mono_ms))
 		fault_replace_plainly(FAULT_429, x->route.id, &x->reply);

@@ -9,7 +9,7 @@ static void exchange_write_grant(struct exchange *x, const struct token_grant *g
 {
 	enum fault_kind fault = x->fault ? x->fault->kind : FAULT_NONE;
 	const char *api_domain =
-		fault == FAULT_FOREIGN_API_DOMAIN ? "https://www.zohoapis.invalid" : x->dc->url;
+	        fault == FAULT_FOREIGN_API_DOMAIN ? "https://www.zohoapis.invalid" : x->dc->url;
 	bool is_legacy = fault == FAULT_LEGACY_MILLISECONDS;
 	struct json_out w;
 

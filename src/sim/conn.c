@@ -12,7 +12,7 @@
 #include "util/mem.h"
 
 /*
- *   HEAD --> BODY --> ASKED --> WAITING (delay) --> SENDING --> HEAD, or DEAD
+ *   HEAD --> BODY --> ASKED --> WAITING (delay) --> SENDING --> HEAD, or LEAVING --> DEAD
  *                       |                              ^
  *                       +--> HELD (hang) --> DEAD      +-- also the refusal of what is no HTTP
  */
@@ -23,25 +23,31 @@ enum conn_phase {
 	CONN_WAITING,
 	CONN_SENDING,
 	CONN_HELD,
+	CONN_LEAVING, /* we said all; what still comes is thrown away */
 	CONN_DEAD,
+};
+
+enum {
+	CONN_LEAVING_MS = 2000,
+	CONN_OUT_KEPT_BYTES = 16 * 1024, /* of an idle connection, for its next answer */
 };
 
 struct conn {
 	struct server *server;
 	struct conn *previous, *next;
 	struct bufferevent *bev; /* owned */
-	struct event *timer;	 /* owned, NULL until it is needed */
+	struct event *timer;     /* owned, NULL until it is needed */
 	uint64_t number;
 	enum conn_phase phase;
 	struct buf head; /* what request points into */
 	struct buf body;
 	struct http_request request;
 	struct reply reply;
-	struct buf out;	 /* of a slow answer: the bytes that are to come */
+	struct buf out;  /* of a slow answer: the bytes that are to come */
 	size_t out_from; /* what of it was sent */
 	bool is_in_flight;
 	bool is_half_closed; /* the client sends no more */
-	bool is_reset;	     /* close it by RST */
+	bool is_reset;       /* close it by RST */
 };
 
 static void conn_advance(struct conn *conn);
@@ -95,7 +101,7 @@ void conn_free_dead(struct server *server)
 			struct linger linger = {.l_onoff = 1, .l_linger = 0};
 
 			setsockopt(bufferevent_getfd(conn->bev), SOL_SOCKET, SO_LINGER, &linger,
-				sizeof(linger));
+			        sizeof(linger));
 		}
 		bufferevent_free(conn->bev);
 		if (conn->timer)
@@ -109,18 +115,29 @@ void conn_free_dead(struct server *server)
 	}
 }
 
+static void conn_arm(struct conn *conn, int64_t ms);
+
 /*
- * Where the end of the connection is the end of the body, TLS says that it is meant: without its
- * close_notify a client would know that something is missing.
+ * Ends what was answered. Where the end of the connection is the end of the body, TLS says that it
+ * is meant: without its close_notify a client would know that something is missing. A close() at
+ * once would be a RST if the client has sent more than was read, and the RST may overtake the
+ * answer in the client's kernel (RFC 9112, 9.6): so only our side is closed first.
  */
-static void conn_close_tidily(struct conn *conn)
+static void conn_leave(struct conn *conn)
 {
 	SSL *ssl = conn->server->tls ? bufferevent_openssl_get_ssl(conn->bev) : NULL;
+	struct evbuffer *in = bufferevent_get_input(conn->bev);
 	const struct reply *reply = &conn->reply;
 
 	if (ssl && (reply->manner == REPLY_WHOLE || reply->framing == REPLY_CLOSED))
 		SSL_shutdown(ssl);
-	conn_close(conn);
+	if (conn->is_half_closed || shutdown(bufferevent_getfd(conn->bev), SHUT_WR) < 0) {
+		conn_close(conn);
+		return;
+	}
+	conn->phase = CONN_LEAVING;
+	evbuffer_drain(in, evbuffer_get_length(in));
+	conn_arm(conn, CONN_LEAVING_MS);
 }
 
 void conn_flush(struct conn *conn)
@@ -148,8 +165,6 @@ static void conn_send_more(struct conn *conn)
 	bufferevent_write(conn->bev, more.data, more.len);
 }
 
-static void conn_arm(struct conn *conn, int64_t ms);
-
 /* All that was written has left. */
 static void conn_on_sent(struct bufferevent *bev, void *arg)
 {
@@ -161,13 +176,13 @@ static void conn_on_sent(struct bufferevent *bev, void *arg)
 	if (conn->reply.interval_ms > 0 && conn->out_from < conn->out.len)
 		return;
 	if (conn->reply.manner == REPLY_ENDLESS_BODY ||
-		conn->reply.manner == REPLY_ENDLESS_HEADERS) {
+	        conn->reply.manner == REPLY_ENDLESS_HEADERS) {
 		conn_send_more(conn);
 		return;
 	}
 	conn_end_flight(conn);
 	if (reply_closes(&conn->reply) || conn->is_half_closed) {
-		conn_close_tidily(conn);
+		conn_leave(conn);
 		return;
 	}
 	conn->phase = CONN_HEAD;
@@ -196,15 +211,13 @@ static void conn_begin_sending(struct conn *conn)
 		conn->phase = CONN_HELD;
 		return;
 	}
-	buf_clear(&conn->out);
-	conn->out_from = 0;
-	reply_encode(reply, &conn->out);
 	if (reply->interval_ms > 0) {
 		conn_send_byte(conn);
 		return;
 	}
 	bufferevent_write(conn->bev, conn->out.data, conn->out.len);
-	conn->out_from = conn->out.len;
+	if (conn->out.cap > CONN_OUT_KEPT_BYTES)
+		buf_deinit(&conn->out);
 }
 
 static void conn_on_timer(evutil_socket_t fd, short what, void *arg)
@@ -217,6 +230,8 @@ static void conn_on_timer(evutil_socket_t fd, short what, void *arg)
 		conn_begin_sending(conn);
 	else if (conn->phase == CONN_SENDING)
 		conn_send_byte(conn);
+	else if (conn->phase == CONN_LEAVING)
+		conn_close(conn);
 }
 
 static void conn_arm(struct conn *conn, int64_t ms)
@@ -239,6 +254,11 @@ void conn_send(struct conn *conn, struct reply *reply)
 		conn->reply.is_last = true;
 	if (strcmp(conn->request.method ? conn->request.method : "", "HEAD") == 0)
 		conn->reply.framing = REPLY_BARE;
+	/* Before any delay: what the reply borrows may be gone by then. */
+	buf_clear(&conn->out);
+	conn->out_from = 0;
+	reply_encode(&conn->reply, &conn->out);
+	reply_deinit(&conn->reply);
 	if (conn->reply.delay_ms > 0) {
 		conn->phase = CONN_WAITING;
 		conn_arm(conn, conn->reply.delay_ms);
@@ -265,7 +285,7 @@ static bool conn_read_head(struct conn *conn, struct evbuffer *in)
 	int refusal;
 
 	if (end.pos < 0 ? evbuffer_get_length(in) > HTTP_HEAD_MAX_BYTES
-			: len > HTTP_HEAD_MAX_BYTES) {
+	                : len > HTTP_HEAD_MAX_BYTES) {
 		conn_refuse(conn, 431);
 		return false;
 	}
@@ -320,8 +340,13 @@ static void conn_advance(struct conn *conn)
 
 static void conn_on_readable(struct bufferevent *bev, void *arg)
 {
-	(void)bev;
-	conn_advance(arg);
+	struct conn *conn = arg;
+	struct evbuffer *in = bufferevent_get_input(bev);
+
+	if (conn->phase == CONN_LEAVING)
+		evbuffer_drain(in, evbuffer_get_length(in));
+	else
+		conn_advance(conn);
 }
 
 static void conn_on_event(struct bufferevent *bev, short what, void *arg)
@@ -356,7 +381,7 @@ static struct bufferevent *conn_bufferevent(struct server *server, int fd)
 	if (!ssl)
 		return NULL;
 	bev = bufferevent_openssl_socket_new(
-		server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+	        server->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
 	if (!bev)
 		SSL_free(ssl);
 	else
@@ -377,8 +402,10 @@ void conn_open(struct server *server, int fd)
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 	conn = MEM_NEW(struct conn);
-	*conn = (struct conn){
-		.server = server, .bev = bev, .number = ++server->last_number, .next = server->conns.first};
+	*conn = (struct conn){.server = server,
+	        .bev = bev,
+	        .number = ++server->last_number,
+	        .next = server->conns.first};
 	if (conn->next)
 		conn->next->previous = conn;
 	server->conns.first = conn;

@@ -19,13 +19,13 @@ struct server_links {
 
 struct server {
 	struct event_base *base; /* borrowed */
-	SSL_CTX *tls;		 /* borrowed, or NULL */
+	SSL_CTX *tls;            /* borrowed, or NULL */
 	server_request_fn *on_request;
 	void *arg;
 	struct evconnlistener *listener; /* owned; NULL while it refuses */
-	int placeholder;		 /* a socket that keeps the port meanwhile, or -1 */
-	struct event *reaper;		 /* owned */
-	struct event *rearm;		 /* owned: listens again after EMFILE */
+	int placeholder;                 /* a socket that keeps the port meanwhile, or -1 */
+	struct event *reaper;            /* owned */
+	struct event *rearm;             /* owned: listens again after EMFILE */
 	struct server_links conns;
 	struct server_stats stats;
 	uint64_t last_number;

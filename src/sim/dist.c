@@ -64,7 +64,7 @@ static int dist_parse_two(const char *p, struct dist *out)
 		r = clock_parse_duration(first, &out->from_ms);
 	if (r == 0)
 		r = is_lognormal ? dist_parse_sigma(second, &out->sigma)
-				 : clock_parse_duration(second, &out->to_ms);
+		                 : clock_parse_duration(second, &out->to_ms);
 	if (r == 0 && !is_lognormal && out->to_ms < out->from_ms)
 		r = -EINVAL;
 	return r;

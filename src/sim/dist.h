@@ -15,8 +15,8 @@ enum dist_kind { DIST_FIXED, DIST_UNIFORM, DIST_LOGNORMAL };
 struct dist {
 	enum dist_kind kind;
 	int64_t from_ms; /* the duration, the least, or the median */
-	int64_t to_ms;	 /* uniform: the most */
-	double sigma;	 /* lognormal: of the logarithm */
+	int64_t to_ms;   /* uniform: the most */
+	double sigma;    /* lognormal: of the logarithm */
 };
 
 /* 0, -EINVAL (none of the forms), or -ERANGE (a number beyond what is useful). */

@@ -31,43 +31,43 @@ struct sample {
 #define CRITERIA(group) "{\"group\":[" group "],\"group_operator\":\"or\"}"
 
 static const struct sample sample_added = {
-	"[\"Last_Name\",\"Owner\",\"Owner.last_name\",\"Account_Name.Account_Name\","
-	"\"Account_Name.Phone\",\"Created_Time\"]",
-	CRITERIA(OWNER_AND_PHONE),
-	BOYLE,
-	"2019-04-01T14:20:04+05:30",
-	NULL,
+        "[\"Last_Name\",\"Owner\",\"Owner.last_name\",\"Account_Name.Account_Name\","
+        "\"Account_Name.Phone\",\"Created_Time\"]",
+        CRITERIA(OWNER_AND_PHONE),
+        BOYLE,
+        "2019-04-01T14:20:04+05:30",
+        NULL,
 };
 
 static const struct sample sample_in_progress = {
-	"[\"Last_Name\",\"Owner\",\"Owner.last_name\",\"Account_Name.Account_Name\","
-	"\"Account_Name.Phone\",\"Created_Time\"]",
-	CRITERIA(OWNER_AND_PHONE),
-	BOYLE,
-	"2019-04-01T14:22:04+05:30",
-	NULL,
+        "[\"Last_Name\",\"Owner\",\"Owner.last_name\",\"Account_Name.Account_Name\","
+        "\"Account_Name.Phone\",\"Created_Time\"]",
+        CRITERIA(OWNER_AND_PHONE),
+        BOYLE,
+        "2019-04-01T14:22:04+05:30",
+        NULL,
 };
 
 static const struct sample sample_completed = {
-	"[\"Last_Name\",\"Owner\",\"Owner.last_name\",\"Account_Name.Account_Name\","
-	"\"Account_Name.Phone\",\"Lead_Source\",\"Created_Time\"]",
-	CRITERIA(CONDITION("Lead_Source", "equal", "Advertisement") "," OWNER_AND_PHONE),
-	BOYLE,
-	"2019-04-01T14:24:04+05:30",
-	NULL,
+        "[\"Last_Name\",\"Owner\",\"Owner.last_name\",\"Account_Name.Account_Name\","
+        "\"Account_Name.Phone\",\"Lead_Source\",\"Created_Time\"]",
+        CRITERIA(CONDITION("Lead_Source", "equal", "Advertisement") "," OWNER_AND_PHONE),
+        BOYLE,
+        "2019-04-01T14:24:04+05:30",
+        NULL,
 };
 
 static const struct sample sample_failure = {
-	NULL,
-	NULL,
-	"{\"id\":\"111111000000035795\",\"name\":\"Patricia Boyle\"}",
-	"2021-02-23T13:36:53+05:30",
-	"csv",
+        NULL,
+        NULL,
+        "{\"id\":\"111111000000035795\",\"name\":\"Patricia Boyle\"}",
+        "2021-02-23T13:36:53+05:30",
+        "csv",
 };
 
 static const char failure_result[] =
-	"{\"error_message\":{\"status\":\"error\",\"code\":\"INTERNAL_SERVER_ERROR\","
-	"\"message\":\"Internal server error occurred.\",\"details\":{}}}";
+        "{\"error_message\":{\"status\":\"error\",\"code\":\"INTERNAL_SERVER_ERROR\","
+        "\"message\":\"Internal server error occurred.\",\"details\":{}}}";
 
 static const struct sample *sample_of_state(const char *state)
 {
@@ -129,7 +129,9 @@ static void put_state(struct json_out *w, const struct document *d)
 		json_put_raw(w, "state", "\"COMPLETED\"");
 		return;
 	case FAULT_BAD_UTF8:
-		json_put_raw(w, "state", "\"COMPL\xff\xfe" "ETED\"");
+		json_put_raw(w, "state",
+		        "\"COMPL\xff\xfe"
+		        "ETED\"");
 		return;
 	case FAULT_LONG_STATE:
 		buf_reserve(&text, n);
@@ -144,8 +146,8 @@ static void put_state(struct json_out *w, const struct document *d)
 static void put_completed_result(struct json_out *w, const struct document *d)
 {
 	const struct script_job *job = d->job;
-	cleanup(mem_free_p) char *url = mem_printf("/%s/bulk/%s/read/%s/result",
-		config_service_name(d->service), d->version, d->id);
+	cleanup(mem_free_p) char *url = mem_printf(
+	        "/%s/bulk/%s/read/%s/result", config_service_name(d->service), d->version, d->id);
 
 	json_open_object(w, "result");
 	json_put_integer(w, "page", job->page >= 0 ? job->page : 1);
@@ -225,10 +227,10 @@ static void put_job(struct json_out *w, const struct document *d)
 	put_state(w, d);
 	put_result(w, d, sample);
 	put_query(w, d, sample);
-	json_put_raw(w, "created_by",
-		job->created_by_json ? job->created_by_json : sample->created_by);
-	json_put_string(w, "created_time",
-		job->created_time ? job->created_time : sample->created_time);
+	json_put_raw(
+	        w, "created_by", job->created_by_json ? job->created_by_json : sample->created_by);
+	json_put_string(
+	        w, "created_time", job->created_time ? job->created_time : sample->created_time);
 	if (sample->file_type)
 		json_put_string(w, "file_type", sample->file_type);
 	for (size_t i = 0; i < job->n_extra; i++)

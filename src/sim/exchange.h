@@ -13,7 +13,7 @@ struct exchange {
 	const struct http_request *request;
 	struct now now;
 	struct route route;
-	struct org *org;	   /* who asks; NULL until it is known */
+	struct org *org;           /* who asks; NULL until it is known */
 	const struct fault *fault; /* that strikes; NULL = none */
 	struct reply reply;
 	const char *state; /* that is answered; NULL = none */

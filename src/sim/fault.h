@@ -3,7 +3,7 @@
  *
  * A fault strikes the requests that fit its selectors, but for the first `after` of them, then each
  * `every`-th, with `probability`, at most `times`, and only within `for` of its first strike. Of
- * several the first in order strikes; the others do not count the request.
+ * several the first in order strikes; those after it do not count the request.
  */
 #pragma once
 
@@ -84,7 +84,13 @@ enum fault_class {
 	FAULT_ON_WIRE,
 };
 
-enum fault_path { FAULT_PATH_DEFAULT, FAULT_PATH_API, FAULT_PATH_RESULT, FAULT_PATH_TOKEN, FAULT_PATH_ANY };
+enum fault_path {
+	FAULT_PATH_DEFAULT,
+	FAULT_PATH_API,
+	FAULT_PATH_RESULT,
+	FAULT_PATH_TOKEN,
+	FAULT_PATH_ANY
+};
 
 /* Texts are borrowed from the script. NULL, 0 and -1 where said = not given. */
 struct fault {
@@ -117,7 +123,8 @@ enum fault_kind fault_kind_by_name(const char *name);
 enum fault_class fault_kind_class(enum fault_kind kind);
 /* True if an answer struck by it still reaches the client whole and right, only differently. */
 bool fault_kind_is_harmless(enum fault_kind kind);
-/* The paths on which the kind makes sense; the default becomes the kind's own. False if it is none. */
+/* The paths on which the kind makes sense; the default becomes the kind's own. False if it is none.
+ */
 bool fault_settle_path(struct fault *fault);
 /* Stops listening from the start, instead of at a request. */
 bool fault_is_immediate(const struct fault *fault);

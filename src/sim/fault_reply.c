@@ -27,54 +27,58 @@ static const struct {
 	const char *content_type;
 	const char *body;
 } fault_bodies[FAULT_KINDS] = {
-	[FAULT_INVALID_TOKEN] = {401, REPLY_TYPE_JSON,
-		API_ERROR("INVALID_TOKEN", "{}", "invalid oauth token")},
-	[FAULT_AUTHENTICATION_FAILURE] = {401, REPLY_TYPE_JSON,
-		API_ERROR("AUTHENTICATION_FAILURE", "{}", "Authentication failed")},
-	[FAULT_INVALID_OAUTHTOKEN] = {401, REPLY_TYPE_JSON,
-		API_ERROR("INVALID_OAUTHTOKEN", "{}", "invalid oauth token")},
-	[FAULT_SCOPE_MISMATCH] = {401, REPLY_TYPE_JSON,
-		API_ERROR("OAUTH_SCOPE_MISMATCH", "{}", "Unauthorized")},
-	[FAULT_NO_PERMISSION] = {403, REPLY_TYPE_JSON,
-		API_ERROR("NO_PERMISSION", "{\"permissions\":[\"Crm_Implied_Api_Access\"]}",
-			"permission denied")},
-	[FAULT_AUTHORIZATION_FAILED] = {400, REPLY_TYPE_JSON,
-		API_ERROR("AUTHORIZATION_FAILED", "{}",
-			"User does not have sufficient privilege to read the module")},
-	[FAULT_NOT_FOUND] = {404, REPLY_TYPE_JSON,
-		API_ERROR("RESOURCE_NOT_FOUND", "{}", "The requested resource doesn't exist.")},
-	[FAULT_INVALID_URL_PATTERN] = {404, REPLY_TYPE_JSON,
-		API_ERROR("INVALID_URL_PATTERN", "{}",
-			"Please check if the URL trying to access is a correct one")},
-	[FAULT_429] = {429, REPLY_TYPE_JSON,
-		API_ERROR("TOO_MANY_REQUESTS", "{}",
-			"Many requests fired in concurrent than the allowed limit")},
-	[FAULT_500] = {500, REPLY_TYPE_JSON, API_ERROR("INTERNAL_ERROR", "{}", "Internal Server Error")},
-	[FAULT_502] = {502, HTML_TYPE, PROXY_PAGE("502 Bad Gateway")},
-	[FAULT_503] = {503, HTML_TYPE, PROXY_PAGE("503 Service Temporarily Unavailable")},
-	[FAULT_504] = {504, HTML_TYPE, PROXY_PAGE("504 Gateway Time-out")},
-	[FAULT_204] = {204, NULL, ""},
-	[FAULT_304] = {304, NULL, ""},
-	[FAULT_302] = {302, HTML_TYPE, ""},
-	[FAULT_STATUS] = {200, REPLY_TYPE_JSON, "{}"},
-	[FAULT_HTML] = {200, HTML_TYPE,
-		"<html><head><title>Zoho</title></head><body>We'll be back soon.</body></html>"},
-	[FAULT_EMPTY] = {200, REPLY_TYPE_JSON, ""},
-	[FAULT_GARBAGE] = {200, REPLY_TYPE_JSON, "}{\"data\":[,]\\ \x01\x02 not JSON at all"},
-	[FAULT_DEEP] = {200, REPLY_TYPE_JSON, ""},
-	[FAULT_ENDLESS_BODY] = {200, REPLY_TYPE_JSON, "{\"data\":["},
-	[FAULT_ENDLESS_HEADERS] = {200, REPLY_TYPE_JSON, ""},
-	[FAULT_THROTTLED] = {200, REPLY_TYPE_JSON,
-		"{\"error\":\"Access Denied\",\"error_description\":\"You have made too many "
-		"requests continuously. Please try again after some time.\",\"status\":\"failure\"}"},
-	[FAULT_THROTTLED_TRANSLATED] = {200, REPLY_TYPE_JSON,
-		"{\"error\":\"Zugriff verweigert\",\"error_description\":\"Sie haben zu viele "
-		"Anfragen in Folge gestellt. Bitte versuchen Sie es sp\xc3\xa4ter "
-		"erneut.\",\"status\":\"failure\"}"},
-	[FAULT_INVALID_CODE] = {200, REPLY_TYPE_JSON, "{\"error\":\"invalid_code\"}"},
-	[FAULT_INVALID_CLIENT] = {200, REPLY_TYPE_JSON, "{\"error\":\"invalid_client\"}"},
-	[FAULT_INVALID_CLIENT_SECRET] = {200, REPLY_TYPE_JSON, "{\"error\":\"invalid_client_secret\"}"},
-	[FAULT_NO_ACCESS_TOKEN] = {200, REPLY_TYPE_JSON, "{\"token_type\":\"Bearer\",\"expires_in\":3600}"},
+        [FAULT_INVALID_TOKEN] = {401, REPLY_TYPE_JSON,
+                API_ERROR("INVALID_TOKEN", "{}", "invalid oauth token")},
+        [FAULT_AUTHENTICATION_FAILURE] = {401, REPLY_TYPE_JSON,
+                API_ERROR("AUTHENTICATION_FAILURE", "{}", "Authentication failed")},
+        [FAULT_INVALID_OAUTHTOKEN] = {401, REPLY_TYPE_JSON,
+                API_ERROR("INVALID_OAUTHTOKEN", "{}", "invalid oauth token")},
+        [FAULT_SCOPE_MISMATCH] = {401, REPLY_TYPE_JSON,
+                API_ERROR("OAUTH_SCOPE_MISMATCH", "{}", "Unauthorized")},
+        [FAULT_NO_PERMISSION] = {403, REPLY_TYPE_JSON,
+                API_ERROR("NO_PERMISSION", "{\"permissions\":[\"Crm_Implied_Api_Access\"]}",
+                        "permission denied")},
+        [FAULT_AUTHORIZATION_FAILED] = {400, REPLY_TYPE_JSON,
+                API_ERROR("AUTHORIZATION_FAILED", "{}",
+                        "User does not have sufficient privilege to read the module")},
+        [FAULT_NOT_FOUND] = {404, REPLY_TYPE_JSON,
+                API_ERROR("RESOURCE_NOT_FOUND", "{}", "The requested resource doesn't exist.")},
+        [FAULT_INVALID_URL_PATTERN] = {404, REPLY_TYPE_JSON,
+                API_ERROR("INVALID_URL_PATTERN", "{}",
+                        "Please check if the URL trying to access is a correct one")},
+        [FAULT_429] = {429, REPLY_TYPE_JSON,
+                API_ERROR("TOO_MANY_REQUESTS", "{}",
+                        "Many requests fired in concurrent than the allowed limit")},
+        [FAULT_500] = {500, REPLY_TYPE_JSON,
+                API_ERROR("INTERNAL_ERROR", "{}", "Internal Server Error")},
+        [FAULT_502] = {502, HTML_TYPE, PROXY_PAGE("502 Bad Gateway")},
+        [FAULT_503] = {503, HTML_TYPE, PROXY_PAGE("503 Service Temporarily Unavailable")},
+        [FAULT_504] = {504, HTML_TYPE, PROXY_PAGE("504 Gateway Time-out")},
+        [FAULT_204] = {204, NULL, ""},
+        [FAULT_304] = {304, NULL, ""},
+        [FAULT_302] = {302, HTML_TYPE, ""},
+        [FAULT_STATUS] = {200, REPLY_TYPE_JSON, "{}"},
+        [FAULT_HTML] = {200, HTML_TYPE,
+                "<html><head><title>Zoho</title></head><body>We'll be back soon.</body></html>"},
+        [FAULT_EMPTY] = {200, REPLY_TYPE_JSON, ""},
+        [FAULT_GARBAGE] = {200, REPLY_TYPE_JSON, "}{\"data\":[,]\\ \x01\x02 not JSON at all"},
+        [FAULT_DEEP] = {200, REPLY_TYPE_JSON, ""},
+        [FAULT_ENDLESS_BODY] = {200, REPLY_TYPE_JSON, "{\"data\":["},
+        [FAULT_ENDLESS_HEADERS] = {200, REPLY_TYPE_JSON, ""},
+        [FAULT_THROTTLED] = {200, REPLY_TYPE_JSON,
+                "{\"error\":\"Access Denied\",\"error_description\":\"You have made too many "
+                "requests continuously. Please try again after some "
+                "time.\",\"status\":\"failure\"}"},
+        [FAULT_THROTTLED_TRANSLATED] = {200, REPLY_TYPE_JSON,
+                "{\"error\":\"Zugriff verweigert\",\"error_description\":\"Sie haben zu viele "
+                "Anfragen in Folge gestellt. Bitte versuchen Sie es sp\xc3\xa4ter "
+                "erneut.\",\"status\":\"failure\"}"},
+        [FAULT_INVALID_CODE] = {200, REPLY_TYPE_JSON, "{\"error\":\"invalid_code\"}"},
+        [FAULT_INVALID_CLIENT] = {200, REPLY_TYPE_JSON, "{\"error\":\"invalid_client\"}"},
+        [FAULT_INVALID_CLIENT_SECRET] = {200, REPLY_TYPE_JSON,
+                "{\"error\":\"invalid_client_secret\"}"},
+        [FAULT_NO_ACCESS_TOKEN] = {200, REPLY_TYPE_JSON,
+                "{\"token_type\":\"Bearer\",\"expires_in\":3600}"},
 };
 
 static enum reply_manner fault_manner(enum fault_kind kind)
@@ -103,14 +107,13 @@ static void fault_replace_body(const struct fault *fault, const char *id, struct
 
 	if (!body)
 		return;
-	reply_set_body(
-		reply, fault->content_type ? fault->content_type : type, body, strlen(body));
+	reply_set_body(reply, fault->content_type ? fault->content_type : type, body, strlen(body));
 	if (fault->kind == FAULT_NOT_FOUND && id[0] && !fault->body) {
 		buf_clear(&reply->body);
 		buf_addf(&reply->body,
-			API_ERROR("RESOURCE_NOT_FOUND", "{\"resource\":\"%s\"}",
-				"The requested resource doesn't exist."),
-			id);
+		        API_ERROR("RESOURCE_NOT_FOUND", "{\"resource\":\"%s\"}",
+		                "The requested resource doesn't exist."),
+		        id);
 	}
 	if (fault->kind == FAULT_DEEP) {
 		int64_t levels = fault->bytes >= 0 ? fault->bytes : DEEP_LEVELS;
@@ -138,7 +141,7 @@ void fault_replace(const struct fault *fault, const char *id, struct reply *repl
 		reply_add_header(reply, "Retry-After", fault->retry_after);
 	if (fault->kind == FAULT_302 || fault->location)
 		reply_add_header(reply, "Location",
-			fault->location ? fault->location : "https://elsewhere.invalid/");
+		        fault->location ? fault->location : "https://elsewhere.invalid/");
 }
 
 void fault_replace_plainly(enum fault_kind kind, const char *id, struct reply *reply)

@@ -20,10 +20,10 @@ enum {
 /* Texts are borrowed from the head and body that were parsed. */
 struct http_request {
 	const char *method;
-	const char *path;	   /* as sent, undecoded, without the query */
-	const char *query;	   /* "" if there is none */
+	const char *path;          /* as sent, undecoded, without the query */
+	const char *query;         /* "" if there is none */
 	const char *authorization; /* NULL if there is none */
-	const char *body;	   /* followed by a NUL */
+	const char *body;          /* followed by a NUL */
 	size_t body_len;
 	bool keep_alive;
 };

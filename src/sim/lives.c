@@ -77,10 +77,10 @@ void lives_forget(struct lives *lives, const struct ids *ids, int dc)
 		hash_remove(&lives->by_id, life_hash(life->dc, life->id), (uint32_t)i);
 		if (life != last) {
 			hash_remove(&lives->by_id, life_hash(last->dc, last->id),
-				(uint32_t)(lives->n - 1));
+			        (uint32_t)(lives->n - 1));
 			*life = *last;
 			hash_insert(&lives->by_id, life_hash(life->dc, life->id), (uint32_t)i,
-				life_hash_of, lives);
+			        life_hash_of, lives);
 		}
 		lives->n--;
 	}
@@ -99,8 +99,7 @@ const struct life *lives_at(const struct lives *lives, size_t i)
 struct life *lives_find(struct lives *lives, uint16_t dc, const char *id)
 {
 	struct life_key key = {.dc = dc, .id = id};
-	uint32_t handle =
-		hash_find(&lives->by_id, life_hash(dc, id), life_is_equal, lives, &key);
+	uint32_t handle = hash_find(&lives->by_id, life_hash(dc, id), life_is_equal, lives, &key);
 
 	return handle == HASH_NONE ? NULL : &lives->list[handle];
 }
@@ -109,7 +108,8 @@ struct life *lives_find(struct lives *lives, uint16_t dc, const char *id)
  * What a job draws depends on the seed and the job alone, not on the order of requests, so that a
  * run can be repeated. FNV-1a (Fowler, Noll, Vo), since hash_bytes() differs between processes.
  */
-static void life_seed(const struct lives *lives, const struct life *life, uint8_t step, struct rng *rng)
+static void life_seed(
+        const struct lives *lives, const struct life *life, uint8_t step, struct rng *rng)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ lives->seed;
 
@@ -140,7 +140,7 @@ static void life_enter(struct lives *lives, struct life *life, uint8_t step, int
 }
 
 struct life *lives_begin(struct lives *lives, uint16_t dc, const char *id,
-	const struct script_job *job, int64_t mono_ms)
+        const struct script_job *job, int64_t mono_ms)
 {
 	struct life *life;
 
@@ -173,6 +173,6 @@ void life_count_answer(struct lives *lives, struct life *life, int64_t mono_ms)
 
 	life->n_step_polls++;
 	if (step->polls > 0 && life->n_step_polls >= step->polls &&
-		life->step + 1u < life->job->n_steps)
+	        life->step + 1u < life->job->n_steps)
 		life_enter(lives, life, life->step + 1, mono_ms);
 }

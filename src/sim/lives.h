@@ -43,7 +43,7 @@ const struct life *lives_at(const struct lives *lives, size_t i);
 struct life *lives_find(struct lives *lives, uint16_t dc, const char *id);
 /* There must be none yet. NULL if there are LIVES_MAX. Borrowed until the next call. */
 struct life *lives_begin(struct lives *lives, uint16_t dc, const char *id,
-	const struct script_job *job, int64_t mono_ms);
+        const struct script_job *job, int64_t mono_ms);
 
 /* Where it stands now. */
 const struct script_step *life_look(struct lives *lives, struct life *life, int64_t mono_ms);

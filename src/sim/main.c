@@ -17,54 +17,67 @@
 
 enum { EXIT_OK = 0, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 
-enum { OPT_FIRST = 256, OPT_SCRIPT, OPT_DC, OPT_TLS, OPT_SELF_SIGNED, OPT_PORT_FILE, OPT_LOG,
-	OPT_ADMIN, OPT_SEED, OPT_SPEED, OPT_VERSION, OPT_HELP };
+enum {
+	OPT_FIRST = 256,
+	OPT_SCRIPT,
+	OPT_DC,
+	OPT_TLS,
+	OPT_SELF_SIGNED,
+	OPT_PORT_FILE,
+	OPT_LOG,
+	OPT_ADMIN,
+	OPT_SEED,
+	OPT_SPEED,
+	OPT_VERSION,
+	OPT_HELP
+};
 
 static const struct option main_options[] = {
-	{"script", required_argument, NULL, OPT_SCRIPT},
-	{"dc", required_argument, NULL, OPT_DC},
-	{"tls", required_argument, NULL, OPT_TLS},
-	{"tls-self-signed", required_argument, NULL, OPT_SELF_SIGNED},
-	{"port-file", required_argument, NULL, OPT_PORT_FILE},
-	{"log", required_argument, NULL, OPT_LOG},
-	{"admin", no_argument, NULL, OPT_ADMIN},
-	{"seed", required_argument, NULL, OPT_SEED},
-	{"speed", required_argument, NULL, OPT_SPEED},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, OPT_HELP},
-	{NULL, 0, NULL, 0},
+        {"script", required_argument, NULL, OPT_SCRIPT},
+        {"dc", required_argument, NULL, OPT_DC},
+        {"tls", required_argument, NULL, OPT_TLS},
+        {"tls-self-signed", required_argument, NULL, OPT_SELF_SIGNED},
+        {"port-file", required_argument, NULL, OPT_PORT_FILE},
+        {"log", required_argument, NULL, OPT_LOG},
+        {"admin", no_argument, NULL, OPT_ADMIN},
+        {"seed", required_argument, NULL, OPT_SEED},
+        {"speed", required_argument, NULL, OPT_SPEED},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
 };
 
 static const char main_help[] =
-	"usage: bulkwatch-sim [OPTION]...\n"
-	"Plays Zoho's API and accounts servers of every data center on 127.0.0.1.\n"
-	"\n"
-	"  --script FILE          lives of jobs, clients, limits and faults (YAML)\n"
-	"  --dc NAME[=PORT]       a data center, instead of us eu au in cn jp; may be repeated\n"
-	"  --tls CERT KEY         serve TLS with these PEM files\n"
-	"  --tls-self-signed DIR  make ca.pem, cert.pem and key.pem in DIR, and serve TLS with them\n"
-	"  --port-file FILE       write a datacenters: section for bulkwatchd once all listen\n"
-	"  --log FILE             one JSON line a request\n"
-	"  --admin                a further port: statistics, and changes while it runs\n"
-	"  --seed N               repeat what is random\n"
-	"  --speed X              pass the times of jobs' lives X times as fast\n"
-	"  --version, --help\n"
-	"\n"
-	"It runs until SIGTERM or SIGINT. See bulkwatch-sim(1).\n";
+        "usage: bulkwatch-sim [OPTION]...\n"
+        "Plays Zoho's API and accounts servers of every data center on 127.0.0.1.\n"
+        "\n"
+        "  --script FILE          lives of jobs, clients, limits and faults (YAML)\n"
+        "  --dc NAME[=PORT]       a data center, instead of us eu au in cn jp; may be repeated\n"
+        "  --tls CERT KEY         serve TLS with these PEM files\n"
+        "  --tls-self-signed DIR  make ca.pem, cert.pem and key.pem in DIR, and serve TLS with "
+        "them\n"
+        "  --port-file FILE       write a datacenters: section for bulkwatchd once all listen\n"
+        "  --log FILE             one JSON line a request\n"
+        "  --admin                a further port: statistics, and changes while it runs\n"
+        "  --seed N               repeat what is random\n"
+        "  --speed X              pass the times of jobs' lives X times as fast\n"
+        "  --version, --help\n"
+        "\n"
+        "It runs until SIGTERM or SIGINT. See bulkwatch-sim(1).\n";
 
 /* What the command line says, beside what goes into struct sim_options as it is. */
 struct command {
 	struct sim_options options;
 	const char *self_signed_dir;
-	char *names[SIM_DATACENTERS_MAX]; /* owned */
+	char *names[SIM_DATACENTERS_MAX];     /* owned */
 	char *cert_file, *key_file, *ca_file; /* owned: of self_signed_dir */
-	int exit_code; /* if it ends here; -1 = it does not */
+	int exit_code;                        /* if it ends here; -1 = it does not */
 };
 
 static void command_refuse(struct command *c, const char *words, const char *value)
 {
 	fprintf(stderr, "bulkwatch-sim: %s%s%s\nTry bulkwatch-sim --help.\n", words,
-		value ? ": " : "", value ? value : "");
+	        value ? ": " : "", value ? value : "");
 	c->exit_code = EXIT_USAGE;
 }
 
@@ -101,7 +114,7 @@ static void command_set_speed(struct command *c, const char *text)
 	double speed = strtod(text, &end);
 
 	if (strspn(text, "0123456789.") != strlen(text) || end == text || *end != '\0' ||
-		!(speed >= 0.001 && speed <= 1e6))
+	        !(speed >= 0.001 && speed <= 1e6))
 		command_refuse(c, "no speed from 0.001 to 1000000", text);
 	c->options.speed = speed;
 }
@@ -176,7 +189,7 @@ static void command_parse(struct command *c, int argc, char **argv)
 	c->options.seed = seed >> 1; /* one that --seed can repeat */
 	opterr = 0;
 	while (c->exit_code < 0 &&
-		(option = getopt_long(argc, argv, "+", main_options, NULL)) != -1)
+	        (option = getopt_long(argc, argv, "+", main_options, NULL)) != -1)
 		command_option(c, option, argc, argv);
 	if (c->exit_code >= 0)
 		return;
@@ -223,7 +236,7 @@ static void log_problems(struct buf *problems)
 	char *save = NULL;
 
 	for (char *line = strtok_r(problems->data, "\n", &save); line;
-		line = strtok_r(NULL, "\n", &save))
+	        line = strtok_r(NULL, "\n", &save))
 		fprintf(stderr, "%s\n", line);
 }
 
@@ -260,12 +273,12 @@ int main(int argc, char **argv)
 	command_parse(&command, argc, argv);
 	/* One that is left from an earlier run would tell the wrong ports until ours is written. */
 	if (command.exit_code < 0 && command.options.port_file &&
-		unlink(command.options.port_file) < 0 && errno != ENOENT) {
+	        unlink(command.options.port_file) < 0 && errno != ENOENT) {
 		log_error("%s: %m", command.options.port_file);
 		command.exit_code = EXIT_OTHER;
 	}
 	if (command.exit_code < 0 && command.self_signed_dir &&
-		command_make_certificates(&command) < 0)
+	        command_make_certificates(&command) < 0)
 		command.exit_code = EXIT_OTHER;
 	if (command.exit_code < 0)
 		command.exit_code = command_run(&command);

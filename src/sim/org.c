@@ -9,9 +9,9 @@ enum { MINUTE_MS = 60 * 1000, SLICE_MS = 15 * MINUTE_MS };
 void org_init(struct org *org, const char *name, int64_t credits_per_day, int64_t concurrency)
 {
 	*org = (struct org){
-		.name = mem_strdup(name),
-		.credits_per_day = credits_per_day,
-		.concurrency = concurrency,
+	        .name = mem_strdup(name),
+	        .credits_per_day = credits_per_day,
+	        .concurrency = concurrency,
 	};
 }
 
@@ -24,10 +24,10 @@ void org_deinit(struct org *org)
 void org_reset(struct org *org)
 {
 	*org = (struct org){
-		.name = org->name,
-		.credits_per_day = org->credits_per_day,
-		.concurrency = org->concurrency,
-		.in_flight = org->in_flight,
+	        .name = org->name,
+	        .credits_per_day = org->credits_per_day,
+	        .concurrency = org->concurrency,
+	        .in_flight = org->in_flight,
 	};
 }
 
@@ -57,7 +57,7 @@ bool org_take_credit(struct org *org, int64_t mono_ms)
 	org->n_requests++;
 	org_roll(org, mono_ms);
 	if ((org->concurrency > 0 && org->in_flight >= org->concurrency) ||
-		(org->credits_per_day > 0 && org_credits_used(org) >= org->credits_per_day)) {
+	        (org->credits_per_day > 0 && org_credits_used(org) >= org->credits_per_day)) {
 		org->n_refused++;
 		return false;
 	}

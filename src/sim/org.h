@@ -13,9 +13,9 @@ enum {
 };
 
 struct org {
-	char *name; /* owned */
+	char *name;              /* owned */
 	int64_t credits_per_day; /* 0 = no limit */
-	int64_t concurrency;	 /* 0 = no limit */
+	int64_t concurrency;     /* 0 = no limit */
 	uint64_t n_requests;
 	uint64_t n_refused; /* for credits or concurrency */
 	uint32_t in_flight;

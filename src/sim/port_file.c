@@ -16,8 +16,8 @@ static void port_file_format(const struct sim *sim, const char *ca_file, struct 
 	for (size_t i = 0; i < sim->n_datacenters; i++) {
 		const struct datacenter *dc = &sim->datacenters[i];
 
-		buf_addf(out, "  %s:\n    api_url: %s\n    accounts_url: %s\n", dc->name,
-			dc->url, dc->url);
+		buf_addf(out, "  %s:\n    api_url: %s\n    accounts_url: %s\n", dc->name, dc->url,
+		        dc->url);
 		if (!ca_file)
 			continue;
 		buf_adds(out, "    ca_file: \"");

@@ -1,4 +1,5 @@
-/* The file that tells where the simulator listens: a `datacenters:` section for bulkwatchd.yaml(5). */
+/* The file that tells where the simulator listens: a `datacenters:` section for bulkwatchd.yaml(5).
+ */
 #pragma once
 
 #include "sim/sim.h"

@@ -39,15 +39,15 @@ void reply_set_body(struct reply *reply, const char *content_type, const char *b
 bool reply_closes(const struct reply *reply)
 {
 	return reply->is_last || reply->is_http10 || reply->framing == REPLY_CLOSED ||
-		reply->manner != REPLY_WHOLE;
+	       reply->manner != REPLY_WHOLE;
 }
 
 static void reply_encode_head(const struct reply *reply, struct buf *out)
 {
 	int status = reply_status(reply);
 
-	buf_addf(out, "HTTP/1.%d %d %s\r\nServer: bulkwatch-sim\r\n", reply->is_http10 ? 0 : 1, status,
-		http_reason(status));
+	buf_addf(out, "HTTP/1.%d %d %s\r\nServer: bulkwatch-sim\r\n", reply->is_http10 ? 0 : 1,
+	        status, http_reason(status));
 	if (reply->content_type)
 		buf_addf(out, "Content-Type: %s\r\n", reply->content_type);
 	buf_add(out, buf_str(&reply->headers), reply->headers.len);

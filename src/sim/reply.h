@@ -21,27 +21,27 @@ enum reply_framing {
 
 enum reply_manner {
 	REPLY_WHOLE,
-	REPLY_CUT,	       /* cut_bytes of the body, then the connection is closed */
-	REPLY_HANG,	       /* nothing, the connection stays open */
-	REPLY_DROP,	       /* nothing, the connection is closed */
-	REPLY_RESET,	       /* nothing, the connection is reset (RST) */
+	REPLY_CUT,             /* cut_bytes of the body, then the connection is closed */
+	REPLY_HANG,            /* nothing, the connection stays open */
+	REPLY_DROP,            /* nothing, the connection is closed */
+	REPLY_RESET,           /* nothing, the connection is reset (RST) */
 	REPLY_ENDLESS_BODY,    /* chunks until the client leaves */
 	REPLY_ENDLESS_HEADERS, /* header lines until the client leaves */
 };
 
 /* Zero-initialised it is an empty 200. */
 struct reply {
-	int status;		  /* 0 = 200 */
+	int status;               /* 0 = 200 */
 	const char *content_type; /* NULL = no such header; borrowed */
-	struct buf headers;	  /* further lines, each ended by CRLF */
+	struct buf headers;       /* further lines, each ended by CRLF */
 	struct buf body;
 	enum reply_framing framing;
 	enum reply_manner manner;
 	size_t cut_bytes;
 	int64_t delay_ms;    /* before the first byte */
 	int64_t interval_ms; /* between two bytes; 0 = all at once */
-	bool is_http10;	     /* the status line says HTTP/1.0, and the connection is closed */
-	bool is_last;	     /* the connection is closed after it */
+	bool is_http10;      /* the status line says HTTP/1.0, and the connection is closed */
+	bool is_last;        /* the connection is closed after it */
 	uint32_t *in_flight; /* borrowed, counted down when the answer is over; or NULL */
 };
 

@@ -23,15 +23,16 @@ struct request_record {
 	uint64_t connection;
 	const char *method;
 	const char *path;
-	const char *job;   /* NULL if it is about none */
-	int status;	   /* 0 = none was sent */
-	const char *fault; /* NULL if none struck */
-	const char *state; /* answered; NULL if none was */
-	int64_t state_age_ms; /* since the job went into it */
+	const char *job;           /* NULL if it is about none */
+	int status;                /* 0 = none was sent */
+	const char *fault;         /* NULL if none struck */
+	const char *state;         /* answered; NULL if none was */
+	int64_t state_age_ms;      /* since the job went into it */
 	const char *authorization; /* the whole header, or NULL */
 };
 
-/* file NULL = no file; otherwise it is appended to. is_kept: for request_log_read(). 0 or -errno. */
+/* file NULL = no file; otherwise it is appended to. is_kept: for request_log_read(). 0 or -errno.
+ */
 int request_log_open(const char *file, bool is_kept, struct request_log **out);
 /* Takes NULL, returns NULL. */
 struct request_log *request_log_close(struct request_log *log);

@@ -19,7 +19,7 @@ static bool route_skip_version(const char **p, char version[ROUTE_VERSION_SIZE])
 	size_t len = strcspn(*p, "/");
 
 	if (len >= ROUTE_VERSION_SIZE || (*p)[0] != 'v' || (*p)[1] < '2' || (*p)[1] > '9' ||
-		(*p)[len] != '/')
+	        (*p)[len] != '/')
 		return false;
 	memcpy(version, *p, len);
 	version[len] = '\0';

@@ -17,11 +17,11 @@
 #include "sim/ids.h"
 
 enum {
-	SCRIPT_STEPS_MAX = 64,		    /* of one life */
+	SCRIPT_STEPS_MAX = 64,              /* of one life */
 	SCRIPT_SAMPLE_MAX_BYTES = 16 << 20, /* of a body that is served from a file */
-	SERVICE_ANY = -1,		    /* beside enum config_service */
-	LIVE_TOKENS_MAX = 15,		    /* of a refresh token: the next evicts the oldest */
-	TOKENS_PER_WINDOW = 10,		    /* of a refresh token, in ten minutes */
+	SERVICE_ANY = -1,                   /* beside enum config_service */
+	LIVE_TOKENS_MAX = 15,               /* of a refresh token: the next evicts the oldest */
+	TOKENS_PER_WINDOW = 10,             /* of a refresh token, in ten minutes */
 	TOKEN_EXPIRES_S = 3600,
 };
 
@@ -31,7 +31,7 @@ struct script_step {
 	enum fault_kind fault; /* FAULT_NONE unless the step is a fault */
 	const char *sample;    /* the body, verbatim */
 	size_t sample_len;
-	int64_t polls;	   /* so many answers; 0 = it ends by time, or never */
+	int64_t polls;     /* so many answers; 0 = it ends by time, or never */
 	struct dist lasts; /* if is_timed */
 	bool is_timed;
 };
@@ -44,11 +44,12 @@ struct script_member {
 
 struct script_job {
 	struct ids ids;
-	const char *dc;	     /* NULL = any */
-	int64_t service;     /* enum config_service, or SERVICE_ANY */
+	const char *dc;  /* NULL = any */
+	int64_t service; /* enum config_service, or SERVICE_ANY */
 	const struct script_step *steps;
 	size_t n_steps;
-	bool shares_duration; /* one draw for all timed steps: a tenth is the first's, the rest the second's */
+	bool shares_duration; /* one draw for all timed steps: a tenth is the first's, the rest the
+	                         second's */
 	/* The document. NULL and -1 = as in the samples; *_json are JSON texts. */
 	const char *operation, *module, *created_time, *download_url;
 	const char *fields_json, *query_json, *created_by_json, *result_json;
@@ -63,7 +64,7 @@ struct script_datacenter {
 	int64_t port; /* 0 = the kernel's choice */
 	struct dist latency;
 	int64_t credits_per_day, concurrency; /* of requests of no organisation's; 0 = no limit */
-	const char **tokens;		      /* access tokens that are good here, besides issued ones */
+	const char **tokens; /* access tokens that are good here, besides issued ones */
 	size_t n_tokens;
 };
 
@@ -105,15 +106,15 @@ struct script_context {
 };
 
 /*
- * Reads a file. 0 and *out, or SCRIPT_E_INVALID with the problems as "file:line:column: error: words"
- * lines in *problems.
+ * Reads a file. 0 and *out, or SCRIPT_E_INVALID with the problems as "file:line:column: error:
+ * words" lines in *problems.
  */
 enum { SCRIPT_E_INVALID = 1 };
 int script_load(const char *file, const struct script_context *context, struct script **out,
-	struct buf *problems);
+        struct buf *problems);
 /* Reads a text that is called by that name in the problems. */
 int script_parse(const char *text, size_t len, const char *name,
-	const struct script_context *context, struct script **out, struct buf *problems);
+        const struct script_context *context, struct script **out, struct buf *problems);
 /* Takes NULL, returns NULL. */
 struct script *script_free(struct script *script);
 /* [a-z0-9][a-z0-9_-]*, at most NAME_MAX_BYTES. */

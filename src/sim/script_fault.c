@@ -15,7 +15,7 @@ enum {
 static const int64_t fault_for_max_ms = INT64_C(1000) * 86400 * 1000;
 
 static void read_what(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name), *nearest;
 	const char *names[FAULT_KINDS - 1];
@@ -29,17 +29,17 @@ static void read_what(struct script_reader *r, const struct tree_node *node, voi
 		names[i] = fault_kind_name((enum fault_kind)(i + 1));
 	nearest = str_nearest(text, names, FAULT_KINDS - 1);
 	problems_add(r->problems, node->at, "%s is no fault%s%s%s", problems_quote(quoted, text),
-		nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+	        nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
 }
 
 static void read_path(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	static const struct {
 		const char *name;
 		enum fault_path path;
 	} paths[] = {{"api", FAULT_PATH_API}, {"result", FAULT_PATH_RESULT},
-		{"token", FAULT_PATH_TOKEN}, {"any", FAULT_PATH_ANY}};
+	        {"token", FAULT_PATH_TOKEN}, {"any", FAULT_PATH_ANY}};
 	const char *text = script_scalar(r, node, key->name);
 
 	for (size_t i = 0; text && i < ARRAY_LEN(paths); i++) {
@@ -53,7 +53,7 @@ static void read_path(struct script_reader *r, const struct tree_node *node, voi
 }
 
 static void read_times(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 
@@ -66,7 +66,7 @@ static void read_times(struct script_reader *r, const struct tree_node *node, vo
 }
 
 static void read_probability(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 	char *end = NULL;
@@ -83,13 +83,13 @@ static void read_probability(struct script_reader *r, const struct tree_node *no
 
 /* A body may hold line ends. */
 static void read_body(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 
 	if (text && strlen(text) > (size_t)key->max)
 		problems_add(r->problems, node->at, "body must be at most %lld bytes",
-			(long long)key->max);
+		        (long long)key->max);
 	else if (text)
 		*(const char **)field = text;
 }
@@ -97,22 +97,22 @@ static void read_body(struct script_reader *r, const struct tree_node *node, voi
 #define FIELD(name) offsetof(struct fault, name)
 
 static const struct script_key fault_keys[] = {
-	{"what", read_what, FIELD(kind), 0, 0},
-	{"dc", script_read_dc, FIELD(dc), 0, 0},
-	{"job", script_read_ids, FIELD(ids), 0, 0},
-	{"path", read_path, FIELD(path), 0, 0},
-	{"after", script_read_integer, FIELD(after), 0, FAULT_COUNT_MAX},
-	{"every", script_read_integer, FIELD(every), 1, FAULT_COUNT_MAX},
-	{"times", read_times, FIELD(times), 1, FAULT_COUNT_MAX},
-	{"for", script_read_duration, FIELD(for_ms), 1, fault_for_max_ms},
-	{"probability", read_probability, FIELD(probability), 0, 0},
-	{"status", script_read_integer, FIELD(status), 200, 599},
-	{"bytes", script_read_integer, FIELD(bytes), 0, FAULT_BYTES_MAX},
-	{"delay", script_read_duration, FIELD(delay_ms), 1, FAULT_WAIT_MAX_MS},
-	{"retry_after", script_read_text, FIELD(retry_after), 1, 256},
-	{"body", read_body, FIELD(body), 0, FAULT_TEXT_MAX},
-	{"content_type", script_read_text, FIELD(content_type), 1, 256},
-	{"location", script_read_text, FIELD(location), 1, 2048},
+        {"what", read_what, FIELD(kind), 0, 0},
+        {"dc", script_read_dc, FIELD(dc), 0, 0},
+        {"job", script_read_ids, FIELD(ids), 0, 0},
+        {"path", read_path, FIELD(path), 0, 0},
+        {"after", script_read_integer, FIELD(after), 0, FAULT_COUNT_MAX},
+        {"every", script_read_integer, FIELD(every), 1, FAULT_COUNT_MAX},
+        {"times", read_times, FIELD(times), 1, FAULT_COUNT_MAX},
+        {"for", script_read_duration, FIELD(for_ms), 1, fault_for_max_ms},
+        {"probability", read_probability, FIELD(probability), 0, 0},
+        {"status", script_read_integer, FIELD(status), 200, 599},
+        {"bytes", script_read_integer, FIELD(bytes), 0, FAULT_BYTES_MAX},
+        {"delay", script_read_duration, FIELD(delay_ms), 1, FAULT_WAIT_MAX_MS},
+        {"retry_after", script_read_text, FIELD(retry_after), 1, 256},
+        {"body", read_body, FIELD(body), 0, FAULT_TEXT_MAX},
+        {"content_type", script_read_text, FIELD(content_type), 1, 256},
+        {"location", script_read_text, FIELD(location), 1, 2048},
 };
 
 static void fault_check_owner(struct script_reader *r, const struct tree_node *node)
@@ -123,7 +123,7 @@ static void fault_check_owner(struct script_reader *r, const struct tree_node *n
 		problems_add(r->problems, job->key_at, "a fault of a job is for that job alone");
 	if ((r->ids || r->dc) && dc)
 		problems_add(r->problems, dc->key_at, "this fault is for %s alone",
-			r->ids ? "that job" : "that data center");
+		        r->ids ? "that job" : "that data center");
 }
 
 static void fault_check(struct script_reader *r, const struct tree_node *node, struct fault *fault)
@@ -146,7 +146,7 @@ static void fault_check(struct script_reader *r, const struct tree_node *node, s
 }
 
 static void read_fault(struct script_reader *r, const struct tree_node *node, void *target,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	struct script *script = r->script;
 	struct fault *fault;
@@ -154,7 +154,7 @@ static void read_fault(struct script_reader *r, const struct tree_node *node, vo
 	(void)target;
 	(void)key;
 	script->faults = script_grow(
-		r, script->faults, &script->n_faults, &r->cap_faults, sizeof(*script->faults));
+	        r, script->faults, &script->n_faults, &r->cap_faults, sizeof(*script->faults));
 	fault = &script->faults[script->n_faults - 1];
 	fault_init(fault);
 	if (!script_read_map(r, node, "a fault", fault_keys, ARRAY_LEN(fault_keys), fault))
@@ -170,7 +170,7 @@ static void read_fault(struct script_reader *r, const struct tree_node *node, vo
 }
 
 void script_read_faults(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	script_read_list(r, node, "faults", read_fault, field, key);
 }

@@ -29,18 +29,18 @@ struct job_draft {
 };
 
 static const struct script_step default_steps[] = {
-	{.state = "ADDED", .polls = 2},
-	{.state = "IN PROGRESS", .polls = 3},
-	{.state = "COMPLETED"},
+        {.state = "ADDED", .polls = 2},
+        {.state = "IN PROGRESS", .polls = 3},
+        {.state = "COMPLETED"},
 };
 
 static const struct script_job default_job = {
-	.service = SERVICE_ANY,
-	.steps = default_steps,
-	.n_steps = ARRAY_LEN(default_steps),
-	.page = -1,
-	.count = -1,
-	.per_page = -1,
+        .service = SERVICE_ANY,
+        .steps = default_steps,
+        .n_steps = ARRAY_LEN(default_steps),
+        .page = -1,
+        .count = -1,
+        .per_page = -1,
 };
 
 const struct script_job *script_default_job(void)
@@ -70,7 +70,7 @@ static int sample_read(const char *path, struct buf *out)
 
 /* Into a struct script_step. */
 static void read_sample(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	cleanup(buf_deinit) struct buf bytes = {0};
 	cleanup(mem_free_p) char *path = NULL;
@@ -95,7 +95,7 @@ static void read_sample(struct script_reader *r, const struct tree_node *node, v
 }
 
 static void read_step_fault(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 	enum fault_kind kind = text ? fault_kind_by_name(text) : FAULT_NONE;
@@ -107,19 +107,20 @@ static void read_step_fault(struct script_reader *r, const struct tree_node *nod
 	fault_init(&fault);
 	fault.kind = kind;
 	fault.path = FAULT_PATH_API;
-	/* Those that need an option have no place here, and a refusal is the whole data center's. */
+	/* Those that need an option have no place here, and a refusal is the whole data center's.
+	 */
 	if (kind == FAULT_NONE || !fault_settle_path(&fault) || kind == FAULT_REFUSE ||
-		kind == FAULT_STATUS || fault_kind_class(kind) != FAULT_REPLACES)
+	        kind == FAULT_STATUS || fault_kind_class(kind) != FAULT_REPLACES)
 		problems_add(r->problems, node->at,
-			"%s is no fault that can stand for a state; those that replace the whole "
-			"answer can, such as not_found",
-			problems_quote(quoted, text));
+		        "%s is no fault that can stand for a state; those that replace the whole "
+		        "answer can, such as not_found",
+		        problems_quote(quoted, text));
 	else
 		*(enum fault_kind *)field = kind;
 }
 
 static void read_step_lasts(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	struct script_step *step = field;
 
@@ -128,15 +129,15 @@ static void read_step_lasts(struct script_reader *r, const struct tree_node *nod
 }
 
 static const struct script_key step_keys[] = {
-	{"state", script_read_text, offsetof(struct script_step, state), 0, STEP_STATE_MAX},
-	{"fault", read_step_fault, offsetof(struct script_step, fault), 0, 0},
-	{"sample", read_sample, 0, 0, 0},
-	{"polls", script_read_integer, offsetof(struct script_step, polls), 1, STEP_POLLS_MAX},
-	{"for", read_step_lasts, 0, 0, 0},
+        {"state", script_read_text, offsetof(struct script_step, state), 0, STEP_STATE_MAX},
+        {"fault", read_step_fault, offsetof(struct script_step, fault), 0, 0},
+        {"sample", read_sample, 0, 0, 0},
+        {"polls", script_read_integer, offsetof(struct script_step, polls), 1, STEP_POLLS_MAX},
+        {"for", read_step_lasts, 0, 0, 0},
 };
 
 static void read_step(struct script_reader *r, const struct tree_node *node, void *target,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	struct job_draft *draft = target;
 	struct script_job *job = &draft->job;
@@ -145,7 +146,8 @@ static void read_step(struct script_reader *r, const struct tree_node *node, voi
 
 	(void)key;
 	if (job->n_steps == SCRIPT_STEPS_MAX) {
-		problems_add(r->problems, node->at, "a life has at most %d steps", SCRIPT_STEPS_MAX);
+		problems_add(
+		        r->problems, node->at, "a life has at most %d steps", SCRIPT_STEPS_MAX);
 		return;
 	}
 	step = &draft->steps[job->n_steps++];
@@ -157,12 +159,12 @@ static void read_step(struct script_reader *r, const struct tree_node *node, voi
 	if (tree_get(node, "polls") && tree_get(node, "for"))
 		problems_add(r->problems, node->at, "a step has polls or for, not both");
 	if (node->next && !tree_get(node, "polls") && !tree_get(node, "for"))
-		problems_add(r->problems, node->at,
-			"a step needs polls or for, unless it is the last");
+		problems_add(
+		        r->problems, node->at, "a step needs polls or for, unless it is the last");
 }
 
 static void read_life(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	struct job_draft *draft = field;
 	size_t n = node->n < SCRIPT_STEPS_MAX ? node->n : SCRIPT_STEPS_MAX;
@@ -173,7 +175,7 @@ static void read_life(struct script_reader *r, const struct tree_node *node, voi
 }
 
 static void read_duration(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	struct job_draft *draft = field;
 
@@ -182,7 +184,7 @@ static void read_duration(struct script_reader *r, const struct tree_node *node,
 }
 
 static void read_extra(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	static const struct script_key any = {.name = "extra"};
 	struct script_job *job = field;
@@ -191,8 +193,7 @@ static void read_extra(struct script_reader *r, const struct tree_node *node, vo
 		problems_add(r->problems, node->at, "%s must be a map", key->name);
 		return;
 	}
-	job->extra = config_strings_alloc(
-		r->script->strings, (node->n + 1) * sizeof(*job->extra));
+	job->extra = config_strings_alloc(r->script->strings, (node->n + 1) * sizeof(*job->extra));
 	for (const struct tree_node *child = node->first; child; child = child->next) {
 		if (child->kind == TREE_BROKEN)
 			continue;
@@ -204,7 +205,7 @@ static void read_extra(struct script_reader *r, const struct tree_node *node, vo
 
 /* Read when the rest of the job is known. */
 static void read_later(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	(void)r;
 	(void)node;
@@ -215,27 +216,27 @@ static void read_later(struct script_reader *r, const struct tree_node *node, vo
 #define FIELD(name) offsetof(struct job_draft, job.name)
 
 static const struct script_key job_keys[] = {
-	{"id", script_read_ids, FIELD(ids), 0, 0},
-	{"dc", script_read_dc, FIELD(dc), 0, 0},
-	{"service", script_read_service, FIELD(service), 0, 0},
-	{"life", read_life, 0, 0, 0},
-	{"duration", read_duration, 0, 0, 0},
-	{"final", script_read_text, offsetof(struct job_draft, final), 0, STEP_STATE_MAX},
-	{"sample", read_sample, offsetof(struct job_draft, sample), 0, 0},
-	{"operation", script_read_text, FIELD(operation), 0, JOB_TEXT_MAX},
-	{"module", script_read_text, FIELD(module), 0, JOB_TEXT_MAX},
-	{"page", script_read_integer, FIELD(page), 0, job_number_max},
-	{"count", script_read_integer, FIELD(count), 0, job_number_max},
-	{"per_page", script_read_integer, FIELD(per_page), 0, job_number_max},
-	{"more_records", script_read_bool, FIELD(has_more_records), 0, 0},
-	{"fields", script_read_json_texts, FIELD(fields_json), 0, 0},
-	{"query", script_read_json, FIELD(query_json), 0, 0},
-	{"created_by", script_read_json_texts, FIELD(created_by_json), 0, 0},
-	{"created_time", script_read_text, FIELD(created_time), 0, JOB_TEXT_MAX},
-	{"download_url", script_read_text, FIELD(download_url), 0, JOB_TEXT_MAX},
-	{"result", script_read_json, FIELD(result_json), 0, 0},
-	{"extra", read_extra, offsetof(struct job_draft, job), 0, 0},
-	{"faults", read_later, 0, 0, 0},
+        {"id", script_read_ids, FIELD(ids), 0, 0},
+        {"dc", script_read_dc, FIELD(dc), 0, 0},
+        {"service", script_read_service, FIELD(service), 0, 0},
+        {"life", read_life, 0, 0, 0},
+        {"duration", read_duration, 0, 0, 0},
+        {"final", script_read_text, offsetof(struct job_draft, final), 0, STEP_STATE_MAX},
+        {"sample", read_sample, offsetof(struct job_draft, sample), 0, 0},
+        {"operation", script_read_text, FIELD(operation), 0, JOB_TEXT_MAX},
+        {"module", script_read_text, FIELD(module), 0, JOB_TEXT_MAX},
+        {"page", script_read_integer, FIELD(page), 0, job_number_max},
+        {"count", script_read_integer, FIELD(count), 0, job_number_max},
+        {"per_page", script_read_integer, FIELD(per_page), 0, job_number_max},
+        {"more_records", script_read_bool, FIELD(has_more_records), 0, 0},
+        {"fields", script_read_json_texts, FIELD(fields_json), 0, 0},
+        {"query", script_read_json, FIELD(query_json), 0, 0},
+        {"created_by", script_read_json_texts, FIELD(created_by_json), 0, 0},
+        {"created_time", script_read_text, FIELD(created_time), 0, JOB_TEXT_MAX},
+        {"download_url", script_read_text, FIELD(download_url), 0, JOB_TEXT_MAX},
+        {"result", script_read_json, FIELD(result_json), 0, 0},
+        {"extra", read_extra, offsetof(struct job_draft, job), 0, 0},
+        {"faults", read_later, 0, 0, 0},
 };
 
 /* Of a life that is only said by its length or end: a tenth of it ADDED, the rest IN PROGRESS. */
@@ -282,13 +283,13 @@ static void draft_check(struct script_reader *r, const struct tree_node *node)
 
 		if (shorthand && (life || sample))
 			problems_add(r->problems, shorthand->key_at,
-				"%s says nothing where there is a %s", shorthands[i],
-				life ? "life" : "sample");
+			        "%s says nothing where there is a %s", shorthands[i],
+			        life ? "life" : "sample");
 	}
 }
 
 static void read_job(struct script_reader *r, const struct tree_node *node, void *target,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	struct script *script = r->script;
 	struct job_draft draft = {.job = default_job};
@@ -309,13 +310,13 @@ static void read_job(struct script_reader *r, const struct tree_node *node, void
 		r->dc = NULL;
 		r->ids = NULL;
 	}
-	script->jobs = script_grow(
-		r, script->jobs, &script->n_jobs, &r->cap_jobs, sizeof(*script->jobs));
+	script->jobs =
+	        script_grow(r, script->jobs, &script->n_jobs, &r->cap_jobs, sizeof(*script->jobs));
 	script->jobs[script->n_jobs - 1] = draft.job;
 }
 
 void script_read_jobs(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	script_read_list(r, node, "jobs", read_job, field, key);
 }

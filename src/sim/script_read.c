@@ -28,7 +28,7 @@ void *script_grow(struct script_reader *r, void *array, size_t *n, size_t *cap, 
 }
 
 static void script_unknown_key(struct script_reader *r, const struct tree_node *node,
-	const char *what, const struct script_key *keys, size_t n_keys)
+        const char *what, const struct script_key *keys, size_t n_keys)
 {
 	const char *names[SCRIPT_KEYS_MAX], *nearest;
 	char quoted[QUOTE_SIZE];
@@ -37,15 +37,16 @@ static void script_unknown_key(struct script_reader *r, const struct tree_node *
 		names[i] = keys[i].name;
 	nearest = str_nearest(node->key, names, n_keys);
 	if (nearest)
-		problems_add(r->problems, node->key_at, "unknown key %s in %s; did you mean \"%s\"?",
-			problems_quote(quoted, node->key), what, nearest);
+		problems_add(r->problems, node->key_at,
+		        "unknown key %s in %s; did you mean \"%s\"?",
+		        problems_quote(quoted, node->key), what, nearest);
 	else
 		problems_add(r->problems, node->key_at, "unknown key %s in %s",
-			problems_quote(quoted, node->key), what);
+		        problems_quote(quoted, node->key), what);
 }
 
 bool script_read_map(struct script_reader *r, const struct tree_node *node, const char *what,
-	const struct script_key *keys, size_t n_keys, void *target)
+        const struct script_key *keys, size_t n_keys, void *target)
 {
 	if (node->kind == TREE_BROKEN)
 		return false;
@@ -67,7 +68,7 @@ bool script_read_map(struct script_reader *r, const struct tree_node *node, cons
 }
 
 bool script_read_list(struct script_reader *r, const struct tree_node *node, const char *what,
-	script_read_fn *read, void *target, const struct script_key *key)
+        script_read_fn *read, void *target, const struct script_key *key)
 {
 	if (node->kind != TREE_LIST) {
 		problems_add(r->problems, node->at, "%s must be a list", what);
@@ -89,7 +90,7 @@ const char *script_scalar(struct script_reader *r, const struct tree_node *node,
 }
 
 void script_read_text(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 	size_t len = text ? strlen(text) : 0;
@@ -98,24 +99,24 @@ void script_read_text(struct script_reader *r, const struct tree_node *node, voi
 		return;
 	if ((int64_t)len < key->min || (int64_t)len > key->max || str_has_control(text, len))
 		problems_add(r->problems, node->at,
-			"%s must be a text of %lld to %lld bytes without control characters",
-			key->name, (long long)key->min, (long long)key->max);
+		        "%s must be a text of %lld to %lld bytes without control characters",
+		        key->name, (long long)key->min, (long long)key->max);
 	else
 		*(const char **)field = text;
 }
 
 void script_read_integer(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 
 	if (text && str_to_int(text, key->min, key->max, field) < 0)
 		problems_add(r->problems, node->at, "%s must be a number from %lld to %lld",
-			key->name, (long long)key->min, (long long)key->max);
+		        key->name, (long long)key->min, (long long)key->max);
 }
 
 void script_read_bool(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 
@@ -128,7 +129,7 @@ void script_read_bool(struct script_reader *r, const struct tree_node *node, voi
 }
 
 void script_read_duration(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 	char least[CLOCK_DURATION_SIZE], most[CLOCK_DURATION_SIZE];
@@ -138,27 +139,27 @@ void script_read_duration(struct script_reader *r, const struct tree_node *node,
 		return;
 	if (clock_parse_duration(text, &ms) < 0 || ms < key->min || ms > key->max)
 		problems_add(r->problems, node->at,
-			"%s must be a duration such as 500ms, 15s or 1h30m, from %s to %s",
-			key->name, clock_format_duration(key->min, least),
-			clock_format_duration(key->max, most));
+		        "%s must be a duration such as 500ms, 15s or 1h30m, from %s to %s",
+		        key->name, clock_format_duration(key->min, least),
+		        clock_format_duration(key->max, most));
 	else
 		*(int64_t *)field = ms;
 }
 
 void script_read_dist(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 
 	if (text && dist_parse(text, field) < 0)
 		problems_add(r->problems, node->at,
-			"%s must be a duration such as 15s, or uniform(10s, 20s), or "
-			"lognormal(median 300s, sigma 0.3)",
-			key->name);
+		        "%s must be a duration such as 15s, or uniform(10s, 20s), or "
+		        "lognormal(median 300s, sigma 0.3)",
+		        key->name);
 }
 
 void script_read_ids(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 	char quoted[QUOTE_SIZE];
@@ -167,13 +168,13 @@ void script_read_ids(struct script_reader *r, const struct tree_node *node, void
 		return;
 	if (ids_parse(config_strings_add(r->script->strings, text, strlen(text)), field) < 0)
 		problems_add(r->problems, node->at,
-			"%s is no id (1 to %d digits), no range such as 100-199, and no pattern of "
-			"digits, * and ?",
-			problems_quote(quoted, text), JOB_ID_MAX);
+		        "%s is no id (1 to %d digits), no range such as 100-199, and no pattern of "
+		        "digits, * and ?",
+		        problems_quote(quoted, text), JOB_ID_MAX);
 }
 
 void script_read_service(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 
@@ -188,7 +189,7 @@ void script_read_service(struct script_reader *r, const struct tree_node *node, 
 }
 
 void script_read_name(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	const char *text = script_scalar(r, node, key->name);
 	char quoted[QUOTE_SIZE];
@@ -196,8 +197,9 @@ void script_read_name(struct script_reader *r, const struct tree_node *node, voi
 	if (!text)
 		return;
 	if (!script_name_is_valid(text))
-		problems_add(r->problems, node->at, "%s is no name: [a-z0-9][a-z0-9_-]*, at most %d",
-			problems_quote(quoted, text), NAME_MAX_BYTES);
+		problems_add(r->problems, node->at,
+		        "%s is no name: [a-z0-9][a-z0-9_-]*, at most %d",
+		        problems_quote(quoted, text), NAME_MAX_BYTES);
 	else
 		*(const char **)field = text;
 }
@@ -226,7 +228,7 @@ static bool json_scalar_is_bare(const char *text)
 
 /* The nesting is capped by the tree's. */
 static void json_put_node(
-	struct json_out *w, const char *key, const struct tree_node *node, bool is_texts)
+        struct json_out *w, const char *key, const struct tree_node *node, bool is_texts)
 {
 	if (node->kind == TREE_SCALAR) {
 		if (node->is_plain && !is_texts && json_scalar_is_bare(node->text))
@@ -250,7 +252,7 @@ static void json_put_node(
 }
 
 static void script_node_to_json(
-	struct script_reader *r, const struct tree_node *node, bool is_texts, const char **out)
+        struct script_reader *r, const struct tree_node *node, bool is_texts, const char **out)
 {
 	cleanup(buf_deinit) struct buf text = {0};
 	struct json_out w;
@@ -262,14 +264,14 @@ static void script_node_to_json(
 }
 
 void script_read_json(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	(void)key;
 	script_node_to_json(r, node, false, field);
 }
 
 void script_read_json_object(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	if (node->kind != TREE_MAP)
 		problems_add(r->problems, node->at, "%s must be a map", key->name);
@@ -278,7 +280,7 @@ void script_read_json_object(struct script_reader *r, const struct tree_node *no
 }
 
 void script_read_json_texts(struct script_reader *r, const struct tree_node *node, void *field,
-	const struct script_key *key)
+        const struct script_key *key)
 {
 	if (node->kind == TREE_SCALAR)
 		problems_add(r->problems, node->at, "%s must be a map or a list", key->name);

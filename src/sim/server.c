@@ -29,7 +29,7 @@ static void server_unpause(struct server *server)
 }
 
 static void server_on_accept(struct evconnlistener *listener, evutil_socket_t fd,
-	struct sockaddr *address, int len, void *arg)
+        struct sockaddr *address, int len, void *arg)
 {
 	struct server *server = arg;
 
@@ -79,16 +79,16 @@ static void server_on_reap(evutil_socket_t fd, short what, void *arg)
 static int server_bind(struct server *server)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,
-		.sin_port = htons(server->port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	        .sin_port = htons(server->port),
+	        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(address);
 	int yes = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) < 0 ||
-		bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
+	        bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+	        getsockname(fd, (struct sockaddr *)&address, &len) < 0) {
 		int error = -errno;
 
 		close(fd);
@@ -108,7 +108,7 @@ static int server_listen(struct server *server, int fd)
 		return error;
 	}
 	server->listener = evconnlistener_new(server->base, server_on_accept, server,
-		LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (!server->listener) {
 		close(fd);
 		return -ENOMEM;
@@ -119,20 +119,20 @@ static int server_listen(struct server *server, int fd)
 }
 
 int server_new(struct event_base *base, uint16_t port, SSL_CTX *tls, uint32_t max_connections,
-	server_request_fn *on_request, void *arg, struct server **out)
+        server_request_fn *on_request, void *arg, struct server **out)
 {
 	struct server *server = MEM_NEW(struct server);
 	int r;
 
 	*out = NULL;
 	*server = (struct server){
-		.base = base,
-		.tls = tls,
-		.on_request = on_request,
-		.arg = arg,
-		.placeholder = -1,
-		.max_connections = max_connections,
-		.port = port,
+	        .base = base,
+	        .tls = tls,
+	        .on_request = on_request,
+	        .arg = arg,
+	        .placeholder = -1,
+	        .max_connections = max_connections,
+	        .port = port,
 	};
 	server->reaper = event_new(base, -1, 0, server_on_reap, server);
 	server->rearm = evtimer_new(base, server_on_rearm, server);
@@ -185,10 +185,10 @@ void server_reset_stats(struct server *server)
 	uint32_t n_open = server->stats.n_open, n_in_flight = server->stats.n_in_flight;
 
 	server->stats = (struct server_stats){
-		.n_open = n_open,
-		.n_open_max = n_open,
-		.n_in_flight = n_in_flight,
-		.n_in_flight_max = n_in_flight,
+	        .n_open = n_open,
+	        .n_open_max = n_open,
+	        .n_in_flight = n_in_flight,
+	        .n_in_flight_max = n_in_flight,
 	};
 }
 

@@ -23,8 +23,8 @@ typedef void server_request_fn(void *arg, struct conn *conn, const struct http_r
 
 struct server_stats {
 	uint64_t n_connections; /* ever */
-	uint64_t n_requests;	/* that could be read */
-	uint64_t n_bad;		/* refused as no HTTP */
+	uint64_t n_requests;    /* that could be read */
+	uint64_t n_bad;         /* refused as no HTTP */
 	uint64_t n_tls_failures;
 	uint32_t n_open, n_open_max;
 	uint32_t n_in_flight, n_in_flight_max; /* asked and not wholly answered */
@@ -35,7 +35,7 @@ struct server_stats {
  * error, then *out is NULL.
  */
 int server_new(struct event_base *base, uint16_t port, SSL_CTX *tls, uint32_t max_connections,
-	server_request_fn *on_request, void *arg, struct server **out);
+        server_request_fn *on_request, void *arg, struct server **out);
 /* Takes NULL, returns NULL. Not inside a callback of the server's. */
 struct server *server_free(struct server *server);
 uint16_t server_port(const struct server *server);
@@ -50,7 +50,7 @@ void server_reset_stats(struct server *server);
 void server_refuse(struct server *server);
 int server_accept_again(struct server *server);
 
-/* Takes over the reply's contents, which is empty afterwards. */
+/* Takes over the reply, which is empty afterwards; what it borrows is needed no longer. */
 void conn_send(struct conn *conn, struct reply *reply);
 /* Numbered from 1 over the server's life. */
 uint64_t conn_number(const struct conn *conn);

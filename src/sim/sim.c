@@ -105,9 +105,9 @@ static void sim_refuse_at_once(struct sim *sim, struct script *script)
 		for (size_t k = 0; k < sim->n_datacenters; k++) {
 			struct datacenter *dc = &sim->datacenters[k];
 			struct fault_target target = {.dc = dc->name,
-				.id = "",
-				.path = fault->path,
-				.mono_ms = clock_now().mono_ms};
+			        .id = "",
+			        .path = fault->path,
+			        .mono_ms = clock_now().mono_ms};
 
 			if (fault->dc && strcmp(fault->dc, dc->name) != 0)
 				continue;
@@ -121,10 +121,10 @@ int sim_add_script(struct sim *sim, const char *text, size_t len, struct buf *pr
 {
 	const char *names[SIM_DATACENTERS_MAX];
 	struct script_context context = {
-		.datacenters = names,
-		.n_datacenters = sim->n_datacenters,
-		.is_fixed = true,
-		.is_live = true,
+	        .datacenters = names,
+	        .n_datacenters = sim->n_datacenters,
+	        .is_fixed = true,
+	        .is_live = true,
 	};
 	struct script *script;
 	int r;
@@ -190,8 +190,8 @@ int sim_run(struct sim *sim)
 	struct event *term = evsignal_new(sim->base, SIGTERM, on_signal, sim);
 	struct event *interrupt = evsignal_new(sim->base, SIGINT, on_signal, sim);
 	int r = term && interrupt && event_add(term, NULL) == 0 && event_add(interrupt, NULL) == 0
-		? 0
-		: -ENOMEM;
+	                ? 0
+	                : -ENOMEM;
 
 	if (r == 0 && event_base_dispatch(sim->base) < 0)
 		r = -EIO;
@@ -218,7 +218,7 @@ static uint32_t sim_max_connections(void)
 }
 
 static int sim_open_datacenter(struct sim *sim, size_t i, const char *name, uint16_t port,
-	const struct script_datacenter *said)
+        const struct script_datacenter *said)
 {
 	struct datacenter *dc = &sim->datacenters[i];
 	int r;
@@ -232,17 +232,20 @@ static int sim_open_datacenter(struct sim *sim, size_t i, const char *name, uint
 	dc->accept_again = evtimer_new(sim->base, on_accept_again, dc);
 	if (!dc->accept_again)
 		return -ENOMEM;
-	r = server_new(sim->base, port ? port : said ? (uint16_t)said->port : 0, sim->tls,
-		sim->max_connections, api_on_request, dc, &dc->server);
+	r = server_new(sim->base,
+	        port   ? port
+	        : said ? (uint16_t)said->port
+	               : 0,
+	        sim->tls, sim->max_connections, api_on_request, dc, &dc->server);
 	if (r < 0)
 		return r;
 	dc->url = sim->tls ? mem_printf("https://localhost:%u", server_port(dc->server))
-			   : mem_printf("http://127.0.0.1:%u", server_port(dc->server));
+	                   : mem_printf("http://127.0.0.1:%u", server_port(dc->server));
 	return 0;
 }
 
 static const struct script_datacenter *script_datacenter(
-	const struct script *script, const char *name)
+        const struct script *script, const char *name)
 {
 	for (size_t i = 0; i < script->n_datacenters; i++) {
 		if (strcmp(script->datacenters[i].name, name) == 0)
@@ -253,7 +256,7 @@ static const struct script_datacenter *script_datacenter(
 
 /* The data centers that the options name; else the six and the script's further ones. */
 static size_t sim_list_datacenters(const struct sim_options *options, const struct script *script,
-	struct sim_datacenter_option list[SIM_DATACENTERS_MAX])
+        struct sim_datacenter_option list[SIM_DATACENTERS_MAX])
 {
 	size_t n = 0;
 
@@ -274,15 +277,14 @@ static size_t sim_list_datacenters(const struct sim_options *options, const stru
 	return n;
 }
 
-static int sim_load_script(
-	struct sim *sim, const struct sim_options *options, struct buf *problems)
+static int sim_load_script(struct sim *sim, const struct sim_options *options, struct buf *problems)
 {
 	struct sim_datacenter_option list[SIM_DATACENTERS_MAX] = {0};
 	const char *names[SIM_DATACENTERS_MAX];
 	struct script_context context = {
-		.datacenters = names,
-		.n_datacenters = sim_list_datacenters(options, NULL, list),
-		.is_fixed = options->n_datacenters > 0,
+	        .datacenters = names,
+	        .n_datacenters = sim_list_datacenters(options, NULL, list),
+	        .is_fixed = options->n_datacenters > 0,
 	};
 
 	if (!options->script_file) {
@@ -304,13 +306,13 @@ static int sim_listen(struct sim *sim, const struct sim_options *options, struct
 	for (size_t i = 0; i < n && r == 0; i++) {
 		sim->n_datacenters = i + 1;
 		r = sim_open_datacenter(sim, i, list[i].name, list[i].port,
-			script_datacenter(sim->script, list[i].name));
+		        script_datacenter(sim->script, list[i].name));
 		if (r < 0)
 			buf_addf(problems, "%s cannot listen: %s\n", list[i].name, err_text(r));
 	}
 	if (r == 0 && options->has_admin) {
 		r = server_new(sim->base, 0, NULL, SIM_ADMIN_CONNECTIONS_MAX, admin_on_request, sim,
-			&sim->admin);
+		        &sim->admin);
 		if (r < 0)
 			buf_addf(problems, "the admin port cannot listen: %s\n", err_text(r));
 	}
@@ -342,8 +344,8 @@ static void sim_open_memory(struct sim *sim, const struct sim_options *options)
 	sim->n_orgs = script->n_organisations;
 	for (size_t i = 0; i < sim->n_orgs; i++)
 		org_init(&sim->orgs[i], script->organisations[i].name,
-			script->organisations[i].credits_per_day,
-			script->organisations[i].concurrency);
+		        script->organisations[i].credits_per_day,
+		        script->organisations[i].concurrency);
 }
 
 int sim_new(const struct sim_options *options, struct sim **out, struct buf *problems)

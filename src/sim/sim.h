@@ -2,7 +2,8 @@
  * The simulator as a whole: the data centers, what they remember, and what is asked of them.
  *
  *   server --request--> api --+--> fault      strikes first, may replace the whole answer
- *                             +--> token      who may ask (or, at the token's own path, who gets one)
+ *                             +--> token      who may ask (or, at the token's own path, who gets
+ * one)
  *                             +--> org        credits, requests at once
  *                             +--> lives      where the job stands --> document
  *                             +--> request_log, before the answer leaves
@@ -36,9 +37,9 @@ struct sim_datacenter_option {
 struct sim_options {
 	const char *script_file; /* NULL = none */
 	struct sim_datacenter_option datacenters[SIM_DATACENTERS_MAX];
-	size_t n_datacenters; /* 0 = the six, and those of the script */
+	size_t n_datacenters;             /* 0 = the six, and those of the script */
 	const char *cert_file, *key_file; /* both or none */
-	const char *ca_file; /* for the port file, or NULL */
+	const char *ca_file;              /* for the port file, or NULL */
 	const char *port_file, *log_file;
 	bool has_admin;
 	uint64_t seed;
@@ -50,9 +51,9 @@ struct sim;
 struct datacenter {
 	struct sim *sim;
 	uint16_t index;
-	char *name;	      /* owned */
-	char *url;	      /* owned: of its API and its accounts server */
-	struct server *server; /* owned */
+	char *name;                 /* owned */
+	char *url;                  /* owned: of its API and its accounts server */
+	struct server *server;      /* owned */
 	struct event *accept_again; /* owned: ends a refusal */
 	struct dist latency;
 	struct org own; /* of requests of no organisation's */
@@ -63,18 +64,18 @@ struct datacenter {
 
 struct sim {
 	struct event_base *base; /* owned */
-	SSL_CTX *tls;		 /* owned, or NULL */
-	struct script *script;	 /* owned, maybe empty */
-	struct script **later;	 /* owned: newest last */
+	SSL_CTX *tls;            /* owned, or NULL */
+	struct script *script;   /* owned, maybe empty */
+	struct script **later;   /* owned: newest last */
 	size_t n_later;
 	struct datacenter *datacenters; /* owned */
 	size_t n_datacenters;
 	struct org *orgs; /* owned: the script's organisations, in its order */
 	size_t n_orgs;
-	struct lives *lives;	 /* owned */
-	struct tokens *tokens;	 /* owned */
+	struct lives *lives;     /* owned */
+	struct tokens *tokens;   /* owned */
 	struct request_log *log; /* owned */
-	struct server *admin;	 /* owned, or NULL */
+	struct server *admin;    /* owned, or NULL */
 	struct rng rng;
 	int64_t started_mono_ms;
 	uint32_t max_connections; /* of one data center */

@@ -53,7 +53,7 @@ int tls_context_new(const char *cert_file, const char *key_file, SSL_CTX **out, 
 		goto failed;
 	subject = key_file;
 	if (SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) != 1 ||
-		SSL_CTX_check_private_key(context) != 1)
+	        SSL_CTX_check_private_key(context) != 1)
 		goto failed;
 	*out = context;
 	return 0;
@@ -81,8 +81,8 @@ static bool tls_set_serial(X509 *cert)
 {
 	BIGNUM *serial = BN_new();
 	bool is_set = serial &&
-		BN_rand(serial, TLS_SERIAL_BITS, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
-		BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(cert));
+	              BN_rand(serial, TLS_SERIAL_BITS, BN_RAND_TOP_ANY, BN_RAND_BOTTOM_ANY) == 1 &&
+	              BN_to_ASN1_INTEGER(serial, X509_get_serialNumber(cert));
 
 	BN_free(serial);
 	return is_set;
@@ -95,12 +95,12 @@ static X509 *tls_certificate(const char *name, EVP_PKEY *key, const X509_NAME *i
 	X509_NAME *subject = cert ? X509_get_subject_name(cert) : NULL;
 
 	if (subject && X509_set_version(cert, X509_VERSION_3) == 1 && tls_set_serial(cert) &&
-		X509_gmtime_adj(X509_getm_notBefore(cert), -TLS_BACKDATE_S) &&
-		X509_gmtime_adj(X509_getm_notAfter(cert), TLS_VALID_S) &&
-		X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
-			(const unsigned char *)name, -1, -1, 0) == 1 &&
-		X509_set_issuer_name(cert, issuer ? issuer : subject) == 1 &&
-		X509_set_pubkey(cert, key) == 1)
+	        X509_gmtime_adj(X509_getm_notBefore(cert), -TLS_BACKDATE_S) &&
+	        X509_gmtime_adj(X509_getm_notAfter(cert), TLS_VALID_S) &&
+	        X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
+	                (const unsigned char *)name, -1, -1, 0) == 1 &&
+	        X509_set_issuer_name(cert, issuer ? issuer : subject) == 1 &&
+	        X509_set_pubkey(cert, key) == 1)
 		return cert;
 	X509_free(cert);
 	return NULL;
@@ -109,21 +109,21 @@ static X509 *tls_certificate(const char *name, EVP_PKEY *key, const X509_NAME *i
 static bool tls_sign_ca(X509 *ca, EVP_PKEY *ca_key)
 {
 	return tls_add_extension(ca, ca, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-		tls_add_extension(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-		tls_add_extension(ca, ca, NID_subject_key_identifier, "hash") &&
-		X509_sign(ca, ca_key, EVP_sha256()) > 0;
+	       tls_add_extension(ca, ca, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+	       tls_add_extension(ca, ca, NID_subject_key_identifier, "hash") &&
+	       X509_sign(ca, ca_key, EVP_sha256()) > 0;
 }
 
 static bool tls_sign_leaf(X509 *cert, X509 *ca, EVP_PKEY *ca_key)
 {
 	return tls_add_extension(cert, ca, NID_basic_constraints, "critical,CA:FALSE") &&
-		tls_add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
-		tls_add_extension(cert, ca, NID_ext_key_usage, "serverAuth") &&
-		tls_add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
-		tls_add_extension(cert, ca, NID_authority_key_identifier, "keyid") &&
-		tls_add_extension(cert, ca, NID_subject_alt_name,
-			"DNS:localhost,IP:127.0.0.1,IP:::1") &&
-		X509_sign(cert, ca_key, EVP_sha256()) > 0;
+	       tls_add_extension(cert, ca, NID_key_usage, "critical,digitalSignature") &&
+	       tls_add_extension(cert, ca, NID_ext_key_usage, "serverAuth") &&
+	       tls_add_extension(cert, ca, NID_subject_key_identifier, "hash") &&
+	       tls_add_extension(cert, ca, NID_authority_key_identifier, "keyid") &&
+	       tls_add_extension(
+	               cert, ca, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1") &&
+	       X509_sign(cert, ca_key, EVP_sha256()) > 0;
 }
 
 /* By a temporary name, so that a reader never sees half of it. */
@@ -146,7 +146,7 @@ static int tls_write(const char *dir, const char *name, mode_t mode, X509 *cert,
 		return -ENOMEM;
 	}
 	is_written = key ? PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) == 1
-			 : PEM_write_X509(file, cert) == 1;
+	                 : PEM_write_X509(file, cert) == 1;
 	if (fclose(file) != 0 || !is_written)
 		return -EIO;
 	return rename(partial, path) < 0 ? -errno : 0;

@@ -21,8 +21,8 @@ struct live_token {
 struct grant {
 	uint32_t index; /* in tokens.grants */
 	uint16_t dc;
-	char *client_id;	     /* owned */
-	char *refresh_token;	     /* owned */
+	char *client_id;                    /* owned */
+	char *refresh_token;                /* owned */
 	const struct script_client *client; /* borrowed; NULL if anybody gets tokens */
 	struct live_token live[GRANT_SLOTS];
 	uint32_t n_issued;
@@ -88,8 +88,8 @@ uint64_t tokens_issued(const struct tokens *tokens)
 static uint64_t owner_hash(uint16_t dc, const char *client_id, const char *refresh_token)
 {
 	return hash_bytes(client_id, strlen(client_id)) ^
-		hash_bytes(refresh_token, strlen(refresh_token)) * 3 ^
-		dc * UINT64_C(0x9e3779b97f4a7c15);
+	       hash_bytes(refresh_token, strlen(refresh_token)) * 3 ^
+	       dc * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static uint64_t owner_hash_of(const void *ctx, uint32_t handle)
@@ -105,7 +105,7 @@ static bool owner_is_equal(const void *ctx, const void *key, uint32_t handle)
 	const struct token_request *request = key;
 
 	return grant->dc == request->dc && strcmp(grant->client_id, request->client_id) == 0 &&
-		strcmp(grant->refresh_token, request->refresh_token) == 0;
+	       strcmp(grant->refresh_token, request->refresh_token) == 0;
 }
 
 static struct live_token *live_at(const struct tokens *tokens, uint32_t handle)
@@ -127,7 +127,7 @@ static bool text_is_equal(const void *ctx, const void *key, uint32_t handle)
 
 /* The grant of that owner, made if it is the first time; NULL if there are too many. */
 static struct grant *tokens_grant(struct tokens *tokens, const struct token_request *request,
-	const struct script_client *client)
+        const struct script_client *client)
 {
 	uint64_t hash = owner_hash(request->dc, request->client_id, request->refresh_token);
 	uint32_t handle = hash_find(&tokens->by_owner, hash, owner_is_equal, tokens, request);
@@ -140,7 +140,7 @@ static struct grant *tokens_grant(struct tokens *tokens, const struct token_requ
 	if (tokens->n_grants == tokens->cap_grants) {
 		tokens->cap_grants = tokens->cap_grants ? tokens->cap_grants * 2 : 16;
 		tokens->grants =
-			mem_resize(tokens->grants, tokens->cap_grants, sizeof(*tokens->grants));
+		        mem_resize(tokens->grants, tokens->cap_grants, sizeof(*tokens->grants));
 	}
 	grant = MEM_NEW(struct grant);
 	grant->dc = request->dc;
@@ -157,7 +157,7 @@ static struct grant *tokens_grant(struct tokens *tokens, const struct token_requ
 
 /* The client of the script's, or what is wrong with the request. */
 static enum fault_kind tokens_client(const struct tokens *tokens,
-	const struct token_request *request, const struct script_client **out)
+        const struct token_request *request, const struct script_client **out)
 {
 	enum fault_kind wrong = FAULT_INVALID_CLIENT;
 
@@ -168,7 +168,7 @@ static enum fault_kind tokens_client(const struct tokens *tokens,
 		const struct script_client *client = &tokens->script->clients[i];
 
 		if (strcmp(client->client_id, request->client_id) != 0 ||
-			(client->dc && strcmp(client->dc, request->dc_name) != 0))
+		        (client->dc && strcmp(client->dc, request->dc_name) != 0))
 			continue;
 		if (strcmp(client->client_secret, request->client_secret) != 0) {
 			wrong = FAULT_INVALID_CLIENT_SECRET;
@@ -205,7 +205,7 @@ static void tokens_drop(struct tokens *tokens, uint32_t handle)
 
 /* A new token in the place of the oldest, once there are as many as may live. */
 static const struct live_token *tokens_add(
-	struct tokens *tokens, struct grant *grant, int64_t expires_mono_ms)
+        struct tokens *tokens, struct grant *grant, int64_t expires_mono_ms)
 {
 	uint32_t n_live = (uint32_t)(grant->client ? grant->client->live_tokens : LIVE_TOKENS_MAX);
 	uint32_t handle = grant->index * GRANT_SLOTS + grant->n_issued % n_live;
@@ -215,8 +215,9 @@ static const struct live_token *tokens_add(
 	tokens_drop(tokens, handle);
 	for (size_t i = 0; i < ARRAY_LEN(random); i++)
 		random[i] = rng_next(&tokens->rng);
-	snprintf(live->text, sizeof(live->text), "1000.%016" PRIx64 "%016" PRIx64 ".%016" PRIx64
-		"%016" PRIx64, random[0], random[1], random[2], random[3]);
+	snprintf(live->text, sizeof(live->text),
+	        "1000.%016" PRIx64 "%016" PRIx64 ".%016" PRIx64 "%016" PRIx64, random[0], random[1],
+	        random[2], random[3]);
 	live->expires_mono_ms = expires_mono_ms;
 	live->is_revoked = false;
 	hash_insert(&tokens->by_text, text_hash_of(tokens, handle), handle, text_hash_of, tokens);
@@ -226,7 +227,7 @@ static const struct live_token *tokens_add(
 }
 
 enum fault_kind tokens_issue(struct tokens *tokens, const struct token_request *request,
-	int64_t mono_ms, struct token_grant *out)
+        int64_t mono_ms, struct token_grant *out)
 {
 	const struct script_client *client;
 	enum fault_kind wrong = tokens_client(tokens, request, &client);
@@ -260,10 +261,11 @@ static bool tokens_is_ready(const struct script *script, const char *dc_name, co
 }
 
 bool tokens_check(struct tokens *tokens, uint16_t dc, const char *dc_name, const char *access_token,
-	int64_t mono_ms, const char **organisation)
+        int64_t mono_ms, const char **organisation)
 {
-	uint32_t handle = hash_find(&tokens->by_text, hash_bytes(access_token, strlen(access_token)),
-		text_is_equal, tokens, access_token);
+	uint32_t handle =
+	        hash_find(&tokens->by_text, hash_bytes(access_token, strlen(access_token)),
+	                text_is_equal, tokens, access_token);
 	const struct live_token *live;
 	const struct grant *grant;
 
@@ -288,7 +290,7 @@ size_t tokens_revoke(struct tokens *tokens, int dc, const char *client_id, bool 
 		struct grant *grant = tokens->grants[i];
 
 		if ((dc >= 0 && grant->dc != dc) ||
-			(client_id && strcmp(grant->client_id, client_id) != 0))
+		        (client_id && strcmp(grant->client_id, client_id) != 0))
 			continue;
 		for (int k = 0; k < GRANT_SLOTS; k++)
 			grant->live[k].is_revoked = true;

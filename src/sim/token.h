@@ -40,13 +40,13 @@ void tokens_clear(struct tokens *tokens);
 
 /* FAULT_NONE and *grant, or what is wrong: FAULT_INVALID_CLIENT, FAULT_THROTTLED and so on. */
 enum fault_kind tokens_issue(struct tokens *tokens, const struct token_request *request,
-	int64_t mono_ms, struct token_grant *grant);
+        int64_t mono_ms, struct token_grant *grant);
 /*
  * True if the access token is good in that data center. *organisation is the name of whose it is,
  * or NULL.
  */
 bool tokens_check(struct tokens *tokens, uint16_t dc, const char *dc_name, const char *access_token,
-	int64_t mono_ms, const char **organisation);
+        int64_t mono_ms, const char **organisation);
 /*
  * Access tokens that were issued are good no more, and with is_refresh neither are the refresh
  * tokens that they came from. dc -1 = of any, client_id NULL = of any. Returns how many grants.

@@ -6,7 +6,7 @@
 
 enum {
 	ZIP_VERSION = 10,
-	ZIP_DOS_TIME = 14 << 11 | 24 << 5,		      /* 14:24, as the sample was made */
+	ZIP_DOS_TIME = 14 << 11 | 24 << 5,              /* 14:24, as the sample was made */
 	ZIP_DOS_DATE = (2019 - 1980) << 9 | 4 << 5 | 1, /* 1 April 2019 */
 };
 

@@ -16,8 +16,8 @@ static int64_t clock_read_ms(clockid_t id)
 struct now clock_now(void)
 {
 	return (struct now){
-		.mono_ms = clock_read_ms(CLOCK_BOOTTIME),
-		.wall_ms = clock_read_ms(CLOCK_REALTIME),
+	        .mono_ms = clock_read_ms(CLOCK_BOOTTIME),
+	        .wall_ms = clock_read_ms(CLOCK_REALTIME),
 	};
 }
 
@@ -32,7 +32,7 @@ char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE])
 
 	gmtime_r(&seconds, &tm);
 	snprintf(whole, sizeof(whole), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-		tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
+	        tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
 	memcpy(text, whole, CLOCK_TEXT_SIZE - 1);
 	text[CLOCK_TEXT_SIZE - 1] = '\0';
 	return text;
@@ -42,11 +42,11 @@ static const struct duration_unit {
 	const char *name;
 	int64_t ms;
 } duration_units[] = {
-	{"d", 86400000},
-	{"h", 3600000},
-	{"m", 60000},
-	{"s", 1000},
-	{"ms", 1},
+        {"d", 86400000},
+        {"h", 3600000},
+        {"m", 60000},
+        {"s", 1000},
+        {"ms", 1},
 };
 
 enum { DURATION_UNITS = sizeof(duration_units) / sizeof(duration_units[0]) };
@@ -59,7 +59,8 @@ static int duration_unit(const char **p)
 	size_t len = strspn(*p, "abcdefghijklmnopqrstuvwxyz");
 
 	for (int i = 0; i < DURATION_UNITS; i++) {
-		if (strlen(duration_units[i].name) == len && !strncmp(*p, duration_units[i].name, len)) {
+		if (strlen(duration_units[i].name) == len &&
+		        !strncmp(*p, duration_units[i].name, len)) {
 			*p += len;
 			return i;
 		}
@@ -112,7 +113,7 @@ char *clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE])
 		if (n == 0)
 			continue;
 		used += (size_t)snprintf(text + used, CLOCK_DURATION_SIZE - used, "%lld%s",
-			(long long)n, duration_units[i].name);
+		        (long long)n, duration_units[i].name);
 		ms %= duration_units[i].ms;
 	}
 	return text;

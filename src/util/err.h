@@ -14,7 +14,8 @@ enum {
 	ERR_NEWER = -10001,   /* the database was written by a newer version */
 	ERR_FOREIGN = -10002, /* the file is not a bulkwatch database */
 	ERR_LOCKED = -10003,  /* another instance holds it */
-	ERR_FULL = -10004,    /* the disk is full; what was tried is rolled back, and may be tried again */
+	ERR_FULL = -10004,    /* the disk is full; what was tried is rolled back, and may be tried
+	                         again */
 	ERR_IO = -10005,      /* an I/O error: what is on disk is unknown until it is read again */
 	ERR_LAST = -10005,
 };

@@ -18,8 +18,8 @@ static uint32_t hash_tag(uint64_t hash)
 	return (uint32_t)(hash >> 32);
 }
 
-uint32_t hash_find(const struct hash *h, uint64_t hash, hash_equal_fn *equal, const void *ctx,
-	const void *key)
+uint32_t hash_find(
+        const struct hash *h, uint64_t hash, hash_equal_fn *equal, const void *ctx, const void *key)
 {
 	size_t mask = h->n_slots - 1;
 
@@ -31,7 +31,7 @@ uint32_t hash_find(const struct hash *h, uint64_t hash, hash_equal_fn *equal, co
 		if (slot->handle == HASH_NONE)
 			return HASH_NONE;
 		if (slot->handle != HASH_GONE && slot->tag == hash_tag(hash) &&
-			equal(ctx, key, slot->handle))
+		        equal(ctx, key, slot->handle))
 			return slot->handle;
 	}
 }
@@ -63,8 +63,8 @@ static void hash_rebuild(struct hash *h, hash_of_fn *hash_of, const void *ctx)
 	free(old);
 }
 
-void hash_insert(struct hash *h, uint64_t hash, uint32_t handle, hash_of_fn *hash_of,
-	const void *ctx)
+void hash_insert(
+        struct hash *h, uint64_t hash, uint32_t handle, hash_of_fn *hash_of, const void *ctx)
 {
 	if ((h->n_used + 1) * 4 > h->n_slots * 3)
 		hash_rebuild(h, hash_of, ctx);
@@ -116,7 +116,8 @@ uint64_t hash_bytes(const void *bytes, size_t len)
 	size_t left = len;
 
 	if (!is_keyed) {
-		/* Without entropy (early boot) the key stays zero: slower under attack, never wrong. */
+		/* Without entropy (early boot) the key stays zero: slower under attack, never
+		 * wrong. */
 		ssize_t n = getrandom(key, sizeof(key), GRND_NONBLOCK);
 
 		(void)n;

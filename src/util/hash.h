@@ -28,9 +28,11 @@ typedef uint64_t hash_of_fn(const void *ctx, uint32_t handle);
 
 void hash_deinit(struct hash *h);
 /* The handle whose key equals, or HASH_NONE. */
-uint32_t hash_find(const struct hash *h, uint64_t hash, hash_equal_fn *equal, const void *ctx, const void *key);
+uint32_t hash_find(const struct hash *h, uint64_t hash, hash_equal_fn *equal, const void *ctx,
+        const void *key);
 /* The handle must not be in it. hash_of is asked for members' hashes when it grows. */
-void hash_insert(struct hash *h, uint64_t hash, uint32_t handle, hash_of_fn *hash_of, const void *ctx);
+void hash_insert(
+        struct hash *h, uint64_t hash, uint32_t handle, hash_of_fn *hash_of, const void *ctx);
 /* Does nothing if it is not there. */
 void hash_remove(struct hash *h, uint64_t hash, uint32_t handle);
 

@@ -63,7 +63,7 @@ static uint32_t intern_new_handle(struct intern_pool *pool)
 		pool->cap = pool->cap ? pool->cap * 2 : 16;
 		pool->entries = mem_resize(pool->entries, pool->cap, sizeof(*pool->entries));
 		pool->free_handles =
-			mem_resize(pool->free_handles, pool->cap, sizeof(*pool->free_handles));
+		        mem_resize(pool->free_handles, pool->cap, sizeof(*pool->free_handles));
 	}
 	return pool->n_entries++;
 }

@@ -17,11 +17,11 @@ static const struct {
 	const char *name;
 	int priority; /* syslog(3) */
 } log_levels[] = {
-	[LOG_LEVEL_ERROR] = {"error", 3},
-	[LOG_LEVEL_WARNING] = {"warning", 4},
-	[LOG_LEVEL_NOTICE] = {"notice", 5},
-	[LOG_LEVEL_INFO] = {"info", 6},
-	[LOG_LEVEL_DEBUG] = {"debug", 7},
+        [LOG_LEVEL_ERROR] = {"error", 3},
+        [LOG_LEVEL_WARNING] = {"warning", 4},
+        [LOG_LEVEL_NOTICE] = {"notice", 5},
+        [LOG_LEVEL_INFO] = {"info", 6},
+        [LOG_LEVEL_DEBUG] = {"debug", 7},
 };
 
 /* systemd.exec(5): JOURNAL_STREAM holds device and inode of the stream it connected. */
@@ -34,7 +34,7 @@ static bool log_is_journal(void)
 
 	if (known < 0) {
 		known = stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-			fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+		        fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 	}
 	return known;
 }
@@ -63,8 +63,8 @@ void log_at(enum log_level level, const char *format, ...)
 	} else {
 		char at[CLOCK_TEXT_SIZE];
 
-		used = (size_t)snprintf(line, sizeof(line), "%s %s: ",
-			clock_format(clock_now().wall_ms, at), log_levels[level].name);
+		used = (size_t)snprintf(line, sizeof(line),
+		        "%s %s: ", clock_format(clock_now().wall_ms, at), log_levels[level].name);
 	}
 	va_start(args, format);
 	n = vsnprintf(line + used, sizeof(line) - used - 1, format, args);

@@ -37,7 +37,8 @@ uint64_t rng_below(struct rng *rng, uint64_t bound)
 
 	if (bound == 0)
 		return 0;
-	limit = UINT64_MAX - UINT64_MAX % bound; /* refuse the rest, or low numbers would be likelier */
+	limit = UINT64_MAX -
+	        UINT64_MAX % bound; /* refuse the rest, or low numbers would be likelier */
 	do
 		value = rng_next(rng);
 	while (value >= limit);

@@ -120,7 +120,7 @@ static size_t edit_distance(const char *a, const char *b)
 			if (current[j - 1] + 1 < best)
 				best = current[j - 1] + 1;
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-				before[j - 2] + 1 < best)
+			        before[j - 2] + 1 < best)
 				best = before[j - 2] + 1;
 			current[j] = best;
 		}

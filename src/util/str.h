@@ -9,7 +9,8 @@ bool str_is_equal(const char *a, const char *b); /* NULL equals only NULL */
 bool str_has_prefix(const char *s, const char *prefix);
 /* Digits alone, between min and max of them. */
 bool str_is_digits(const char *s, size_t min, size_t max);
-/* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms). *bad, if given, is the first bad byte. */
+/* Valid UTF-8 (RFC 3629: no surrogates, no overlong forms). *bad, if given, is the first bad byte.
+ */
 bool str_is_utf8(const char *s, size_t len, size_t *bad);
 /* Has a byte below 0x20, or 0x7f. */
 bool str_has_control(const char *s, size_t len);

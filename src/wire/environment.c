@@ -1,4 +1,5 @@
-/* The environment of a hook, made from an event and its snapshot alone, so that it is the same at every attempt. */
+/* The environment of a hook, made from an event and its snapshot alone, so that it is the same at
+ * every attempt. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,8 @@ enum { VARIABLES_MAX = 32 };
 /* What does not fit an environment (or is not there) is empty: a hook finds it in its stdin. */
 static void put(struct event_environment *env, const char *name, const char *value)
 {
-	bool is_fit = value && strlen(value) <= HOOK_ENV_VALUE_MAX_BYTES && !str_has_control(value, strlen(value));
+	bool is_fit = value && strlen(value) <= HOOK_ENV_VALUE_MAX_BYTES &&
+	              !str_has_control(value, strlen(value));
 
 	env->envp[env->n++] = mem_printf("BULKWATCH_%s=%s", name, is_fit ? value : "");
 }
@@ -37,13 +39,14 @@ static void put_inherited(struct event_environment *env, const char *name, const
 /* A string, number or bool as its text; NULL for all else. */
 static const char *scalar(const struct json_node *node)
 {
-	if (!node || (node->type != JSON_STRING && node->type != JSON_NUMBER && node->type != JSON_BOOL))
+	if (!node ||
+	        (node->type != JSON_STRING && node->type != JSON_NUMBER && node->type != JSON_BOOL))
 		return NULL;
 	return node->text;
 }
 
-static void put_job(struct event_environment *env, const struct json *json, const struct json_node *job,
-                    const struct event_view *event)
+static void put_job(struct event_environment *env, const struct json *json,
+        const struct json_node *job, const struct event_view *event)
 {
 	const struct json_node *result = json_get(json, job, "result");
 	const struct json_node *query = json_get(json, job, "query");
@@ -67,7 +70,7 @@ static void put_job(struct event_environment *env, const struct json *json, cons
 }
 
 void event_environment_init(struct event_environment *env, const struct event_view *event,
-                            const struct event_attempt *attempt)
+        const struct event_attempt *attempt)
 {
 	cleanup(json_free_p) struct json *json = NULL;
 	const struct json_node *job = NULL;
@@ -75,7 +78,8 @@ void event_environment_init(struct event_environment *env, const struct event_vi
 
 	*env = (struct event_environment){.envp = mem_new(VARIABLES_MAX, sizeof(char *))};
 	if (json_parse(event->data, strlen(event->data), SIZE_MAX, &json) == JSON_OK)
-		job = event_type_is_of_job(event->type) ? json_root(json) : json_get(json, json_root(json), "job");
+		job = event_type_is_of_job(event->type) ? json_root(json)
+		                                        : json_get(json, json_root(json), "job");
 	event_id(event->instance, event->seq, id);
 	put(env, "EVENT_ID", id);
 	put_integer(env, "EVENT_SEQ", event->seq);

@@ -10,7 +10,8 @@
 #include "util/mem.h"
 #include "util/str.h"
 
-/* What a CloudEvents object adds to its data: ids, type, times, names, each capped, escaped at worst. */
+/* What a CloudEvents object adds to its data: ids, type, times, names, each capped, escaped at
+ * worst. */
 enum { ENVELOPE_MAX_BYTES = 1024 };
 
 void event_module_of_query(const char *query_json, char module[static EVENT_MODULE_MAX_BYTES])
@@ -21,7 +22,8 @@ void event_module_of_query(const char *query_json, char module[static EVENT_MODU
 	if (!query_json || json_parse(query_json, strlen(query_json), REPLY_MAX_BYTES, &json))
 		return;
 	const struct json_node *node = json_get(json, json_root(json), "module");
-	const char *name = json_string(node) ? json_string(node) : json_get_string(json, node, "api_name");
+	const char *name =
+	        json_string(node) ? json_string(node) : json_get_string(json, node, "api_name");
 
 	str_copy(module, EVENT_MODULE_MAX_BYTES, name ? name : "");
 }
@@ -39,7 +41,8 @@ static void write_error(struct json_out *w, const struct job_view *job)
 	json_close_object(w);
 }
 
-static void write_document(struct json_out *w, const struct job_document *document, bool has_room_for_query)
+static void write_document(
+        struct json_out *w, const struct job_document *document, bool has_room_for_query)
 {
 	char module[EVENT_MODULE_MAX_BYTES];
 
@@ -53,7 +56,8 @@ static void write_document(struct json_out *w, const struct job_document *docume
 	json_put_raw(w, "other", document->other);
 }
 
-static void write_job(struct json_out *w, const char *key, const struct job_view *job, bool has_room_for_query)
+static void write_job(
+        struct json_out *w, const char *key, const struct job_view *job, bool has_room_for_query)
 {
 	json_open_object(w, key);
 	json_put_string(w, "account", job->account);
@@ -123,7 +127,8 @@ void event_write(struct json_out *w, const char *key, const struct event_view *e
 static void write_subject(struct json_out *w, const struct event_view *event)
 {
 	if (event->account && event->job_id) {
-		cleanup(mem_free_p) char *subject = mem_printf("%s/%s", event->account, event->job_id);
+		cleanup(mem_free_p) char *subject =
+		        mem_printf("%s/%s", event->account, event->job_id);
 
 		json_put_string(w, "subject", subject);
 	} else if (event->account) {

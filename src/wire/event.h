@@ -15,13 +15,15 @@
 #include "util/buf.h"
 #include "wire/json.h"
 
-/* `module` of the query: a string (Bigin) or an object with api_name (CRM v3 and later); "" if there is none. */
+/* `module` of the query: a string (Bigin) or an object with api_name (CRM v3 and later); "" if
+ * there is none. */
 enum { EVENT_MODULE_MAX_BYTES = 128 };
 void event_module_of_query(const char *query_json, char module[static EVENT_MODULE_MAX_BYTES]);
 
 /* The job as one object. */
 void event_write_job(struct json_out *w, const char *key, const struct job_view *job);
-/* The same as a text to be kept with an event; `query` is null if all together would pass HOOK_INPUT_MAX_BYTES. */
+/* The same as a text to be kept with an event; `query` is null if all together would pass
+ * HOOK_INPUT_MAX_BYTES. */
 void event_job_data(const struct job_view *job, struct buf *out);
 
 /* All borrowed; NULL = null. */
@@ -42,7 +44,8 @@ void event_write(struct json_out *w, const char *key, const struct event_view *e
 /* As hooks get it: a CloudEvents 1.0 object (https://github.com/cloudevents/spec, v1.0.2). */
 void event_write_cloud(struct json_out *w, const struct event_view *event);
 
-/* The environment of a hook: "BULKWATCH_...=value" strings, each owned, ended by NULL. Every name is always there. */
+/* The environment of a hook: "BULKWATCH_...=value" strings, each owned, ended by NULL. Every name
+ * is always there. */
 struct event_environment {
 	char **envp; /* owned */
 	size_t n;
@@ -53,5 +56,5 @@ struct event_attempt {
 	const char *path, *lang, *home, *tz; /* taken over; NULL = left out */
 };
 void event_environment_init(struct event_environment *env, const struct event_view *event,
-                            const struct event_attempt *attempt);
+        const struct event_attempt *attempt);
 void event_environment_deinit(struct event_environment *env);

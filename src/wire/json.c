@@ -260,15 +260,15 @@ static int on_close_object(void *ctx)
 }
 
 static const yajl_callbacks callbacks = {
-	.yajl_null = on_null,
-	.yajl_boolean = on_boolean,
-	.yajl_number = on_number,
-	.yajl_string = on_string,
-	.yajl_start_map = on_open_object,
-	.yajl_map_key = on_key,
-	.yajl_end_map = on_close_object,
-	.yajl_start_array = on_open_array,
-	.yajl_end_array = on_close_array,
+        .yajl_null = on_null,
+        .yajl_boolean = on_boolean,
+        .yajl_number = on_number,
+        .yajl_string = on_string,
+        .yajl_start_map = on_open_object,
+        .yajl_map_key = on_key,
+        .yajl_end_map = on_close_object,
+        .yajl_start_array = on_open_array,
+        .yajl_end_array = on_close_array,
 };
 
 static enum json_error run_parser(struct json *json)
@@ -339,7 +339,8 @@ const struct json_node *json_next(const struct json *json, const struct json_nod
 	return node->next ? &json->nodes[node->next] : NULL;
 }
 
-const struct json_node *json_get(const struct json *json, const struct json_node *node, const char *key)
+const struct json_node *json_get(
+        const struct json *json, const struct json_node *node, const char *key)
 {
 	if (!node || node->type != JSON_OBJECT)
 		return NULL;
@@ -375,12 +376,14 @@ bool json_integer(const struct json_node *node, int64_t *out)
 	return true;
 }
 
-bool json_get_integer(const struct json *json, const struct json_node *node, const char *key, int64_t *out)
+bool json_get_integer(
+        const struct json *json, const struct json_node *node, const char *key, int64_t *out)
 {
 	return json_integer(json_get(json, node, key), out);
 }
 
-bool json_get_bool(const struct json *json, const struct json_node *node, const char *key, bool *out)
+bool json_get_bool(
+        const struct json *json, const struct json_node *node, const char *key, bool *out)
 {
 	const struct json_node *member = json_get(json, node, key);
 

@@ -1,4 +1,5 @@
-/* JSON out: yajl's generator, which keeps track of commas and nesting, printing into a struct buf. */
+/* JSON out: yajl's generator, which keeps track of commas and nesting, printing into a struct buf.
+ */
 #include <assert.h>
 #include <inttypes.h>
 #include <math.h>
@@ -37,7 +38,8 @@ void json_out_deinit(struct json_out *w)
 	w->gen = NULL;
 }
 
-/* The generator refuses only what would be a bug of ours: keys that are no strings, wrong nesting. */
+/* The generator refuses only what would be a bug of ours: keys that are no strings, wrong nesting.
+ */
 static void must(yajl_gen_status status)
 {
 	assert(status == yajl_gen_status_ok || status == yajl_gen_generation_complete);

@@ -15,17 +15,17 @@ static const struct {
 	enum observation_kind kind;
 	enum error_class error;
 } codes[] = {
-	{"INVALID_TOKEN", OBSERVED_REFUSED, ERROR_TOKEN},
-	{"AUTHENTICATION_FAILURE", OBSERVED_REFUSED, ERROR_TOKEN},
-	{"INVALID_OAUTHTOKEN", OBSERVED_REFUSED, ERROR_TOKEN},
-	{"OAUTH_SCOPE_MISMATCH", OBSERVED_REFUSED, ERROR_SCOPE},
-	{"NO_PERMISSION", OBSERVED_REFUSED, ERROR_PERMISSION},
-	{"AUTHORIZATION_FAILED", OBSERVED_REFUSED, ERROR_PERMISSION},
-	{"INVALID_URL_PATTERN", OBSERVED_REFUSED, ERROR_PATH},
-	{"RESOURCE_NOT_FOUND", OBSERVED_NOT_FOUND, ERROR_NOT_FOUND},
-	{"TOO_MANY_REQUESTS", OBSERVED_THROTTLED, ERROR_THROTTLED},
-	{"INTERNAL_ERROR", OBSERVED_UNREACHABLE, ERROR_SERVER},
-	{"INTERNAL_SERVER_ERROR", OBSERVED_UNREACHABLE, ERROR_SERVER},
+        {"INVALID_TOKEN", OBSERVED_REFUSED, ERROR_TOKEN},
+        {"AUTHENTICATION_FAILURE", OBSERVED_REFUSED, ERROR_TOKEN},
+        {"INVALID_OAUTHTOKEN", OBSERVED_REFUSED, ERROR_TOKEN},
+        {"OAUTH_SCOPE_MISMATCH", OBSERVED_REFUSED, ERROR_SCOPE},
+        {"NO_PERMISSION", OBSERVED_REFUSED, ERROR_PERMISSION},
+        {"AUTHORIZATION_FAILED", OBSERVED_REFUSED, ERROR_PERMISSION},
+        {"INVALID_URL_PATTERN", OBSERVED_REFUSED, ERROR_PATH},
+        {"RESOURCE_NOT_FOUND", OBSERVED_NOT_FOUND, ERROR_NOT_FOUND},
+        {"TOO_MANY_REQUESTS", OBSERVED_THROTTLED, ERROR_THROTTLED},
+        {"INTERNAL_ERROR", OBSERVED_UNREACHABLE, ERROR_SERVER},
+        {"INTERNAL_SERVER_ERROR", OBSERVED_UNREACHABLE, ERROR_SERVER},
 };
 
 void reply_texts_deinit(struct reply_texts *texts)
@@ -38,8 +38,8 @@ void reply_texts_deinit(struct reply_texts *texts)
 	buf_deinit(&texts->other);
 }
 
-static void __attribute__((format(printf, 4, 5))) set(struct observation *out, enum observation_kind kind,
-                                                      enum error_class error, const char *format, ...)
+static void __attribute__((format(printf, 4, 5))) set(struct observation *out,
+        enum observation_kind kind, enum error_class error, const char *format, ...)
 {
 	char text[4 * MESSAGE_MAX_BYTES];
 	va_list args;
@@ -71,7 +71,8 @@ static int64_t clamp_retry_after_ms(int64_t seconds)
 }
 
 /* The error envelope {"code","details","message","status":"error"}; false if the node is none. */
-static bool observe_error(const struct json *json, const struct json_node *node, struct observation *out)
+static bool observe_error(
+        const struct json *json, const struct json_node *node, struct observation *out)
 {
 	const char *code = json_get_string(json, node, "code");
 	const char *message = json_get_string(json, node, "message");
@@ -81,13 +82,13 @@ static bool observe_error(const struct json *json, const struct json_node *node,
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
 		if (strcmp(code, codes[i].code) == 0) {
-			set(out, codes[i].kind, codes[i].error, "HTTP %d %s: %s", out->http_status, code,
-			    message ? message : "(no message)");
+			set(out, codes[i].kind, codes[i].error, "HTTP %d %s: %s", out->http_status,
+			        code, message ? message : "(no message)");
 			return true;
 		}
 	}
-	set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d with the unknown code %.64s: %s", out->http_status, code,
-	    message ? message : "(no message)");
+	set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d with the unknown code %.64s: %s",
+	        out->http_status, code, message ? message : "(no message)");
 	return true;
 }
 
@@ -119,7 +120,7 @@ static bool is_download_path(const char *path, const char *job_id)
 
 /* The result as given, completed by `url`. */
 static const char *result_text(const struct json *json, const struct json_node *result,
-                               const struct reply_question *question, struct buf *buf)
+        const struct reply_question *question, struct buf *buf)
 {
 	struct json_out w;
 
@@ -149,8 +150,8 @@ static const char *result_text(const struct json *json, const struct json_node *
 
 static bool is_known_member(const char *key)
 {
-	static const char *const known[] = {"id",         "operation",    "state", "query",
-	                                    "created_by", "created_time", "result"};
+	static const char *const known[] = {
+	        "id", "operation", "state", "query", "created_by", "created_time", "result"};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (strcmp(key, known[i]) == 0)
@@ -159,7 +160,8 @@ static bool is_known_member(const char *key)
 	return false;
 }
 
-static const char *other_text(const struct json *json, const struct json_node *data, struct buf *buf)
+static const char *other_text(
+        const struct json *json, const struct json_node *data, struct buf *buf)
 {
 	struct json_out w;
 	cleanup(buf_deinit) struct buf raw = {0};
@@ -181,14 +183,15 @@ static const char *other_text(const struct json *json, const struct json_node *d
 	return has_any ? buf_str(buf) : NULL;
 }
 
-static void observe_job(const struct json *json, const struct json_node *data, const struct reply_question *question,
-                        struct reply_texts *texts, struct observation *out)
+static void observe_job(const struct json *json, const struct json_node *data,
+        const struct reply_question *question, struct reply_texts *texts, struct observation *out)
 {
 	const char *state = json_get_string(json, data, "state");
 	const char *operation = json_get_string(json, data, "operation");
 
 	if (!state || !job_state_is_sayable(state)) {
-		set_bad_reply(out, state ? "its state is no word that Zoho could say" : "it has no state");
+		set_bad_reply(out,
+		        state ? "its state is no word that Zoho could say" : "it has no state");
 		return;
 	}
 	out->kind = OBSERVED_STATUS;
@@ -199,25 +202,30 @@ static void observe_job(const struct json *json, const struct json_node *data, c
 	if (operation)
 		buf_adds(&texts->operation, operation);
 	out->document = (struct job_document){
-		.operation = operation ? buf_str(&texts->operation) : NULL,
-		.created_by = raw_text(json, json_get(json, data, "created_by"), &texts->created_by),
-		.created_time = raw_text(json, json_get(json, data, "created_time"), &texts->created_time),
-		.query = raw_text(json, json_get(json, data, "query"), &texts->query),
-		.result = result_text(json, json_get(json, data, "result"), question, &texts->result),
-		.other = other_text(json, data, &texts->other),
+	        .operation = operation ? buf_str(&texts->operation) : NULL,
+	        .created_by =
+	                raw_text(json, json_get(json, data, "created_by"), &texts->created_by),
+	        .created_time =
+	                raw_text(json, json_get(json, data, "created_time"), &texts->created_time),
+	        .query = raw_text(json, json_get(json, data, "query"), &texts->query),
+	        .result =
+	                result_text(json, json_get(json, data, "result"), question, &texts->result),
+	        .other = other_text(json, data, &texts->other),
 	};
 }
 
-/* The id as a string of digits; as a number only if it is written alike (2^53 is no limit of ours). */
+/* The id as a string of digits; as a number only if it is written alike (2^53 is no limit of ours).
+ */
 static bool has_id(const struct json *json, const struct json_node *data, const char *id)
 {
 	const struct json_node *node = json_get(json, data, "id");
 
-	return node && (node->type == JSON_STRING || node->type == JSON_NUMBER) && strcmp(node->text, id) == 0;
+	return node && (node->type == JSON_STRING || node->type == JSON_NUMBER) &&
+	       strcmp(node->text, id) == 0;
 }
 
-static void observe_data(const struct json *json, const struct reply_question *question, struct reply_texts *texts,
-                         struct observation *out)
+static void observe_data(const struct json *json, const struct reply_question *question,
+        struct reply_texts *texts, struct observation *out)
 {
 	const struct json_node *data = json_get(json, json_root(json), "data");
 
@@ -225,7 +233,8 @@ static void observe_data(const struct json *json, const struct reply_question *q
 		set_bad_reply(out, "it has no array `data`");
 		return;
 	}
-	for (const struct json_node *item = json_first(json, data); item; item = json_next(json, item)) {
+	for (const struct json_node *item = json_first(json, data); item;
+	        item = json_next(json, item)) {
 		if (has_id(json, item, question->job_id)) {
 			observe_job(json, item, question, texts, out);
 			return;
@@ -241,7 +250,8 @@ static bool is_json_type(const char *content_type)
 	static const char type[] = "application/json";
 	size_t len = strlen(type);
 
-	return strncasecmp(content_type, type, len) == 0 && strchr("; \t", content_type[len]) != NULL;
+	return strncasecmp(content_type, type, len) == 0 &&
+	       strchr("; \t", content_type[len]) != NULL;
 }
 
 /* What the status alone says, before or without a body that can be read. */
@@ -252,20 +262,22 @@ static void observe_status_line(int status, struct observation *out)
 	else if (status == 204)
 		set(out, OBSERVED_NOT_FOUND, ERROR_NOT_FOUND, "HTTP 204: no such job");
 	else if (status >= 300)
-		set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d without a known error code", status);
+		set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d without a known error code",
+		        status);
 	else
 		set_bad_reply(out, "it is not JSON");
 }
 
-void reply_observe(const struct reply *reply, const struct reply_question *question, struct reply_texts *texts,
-                   struct observation *out)
+void reply_observe(const struct reply *reply, const struct reply_question *question,
+        struct reply_texts *texts, struct observation *out)
 {
 	cleanup(json_free_p) struct json *json = NULL;
 
 	*out = (struct observation){.http_status = reply->http_status,
-	                            .retry_after_ms = clamp_retry_after_ms(reply->retry_after_s)};
+	        .retry_after_ms = clamp_retry_after_ms(reply->retry_after_s)};
 	observe_status_line(reply->http_status, out);
-	if (question->token && memmem(reply->body, reply->len, question->token, strlen(question->token))) {
+	if (question->token &&
+	        memmem(reply->body, reply->len, question->token, strlen(question->token))) {
 		set_bad_reply(out, "it repeats the access token");
 		return;
 	}
@@ -275,7 +287,8 @@ void reply_observe(const struct reply *reply, const struct reply_question *quest
 
 	if (error) {
 		if (reply->http_status == 200)
-			set(out, OBSERVED_GARBLED, ERROR_BAD_REPLY, "HTTP 200, but %s", json_error_words(error));
+			set(out, OBSERVED_GARBLED, ERROR_BAD_REPLY, "HTTP 200, but %s",
+			        json_error_words(error));
 		return;
 	}
 	if (reply->http_status >= 500) {

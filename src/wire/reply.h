@@ -2,8 +2,8 @@
  * Zoho's replies to "what of this job?": an HTTP answer becomes a struct observation.
  *
  * GET {api}/bigin/bulk/v2/read/{id} and its CRM twin (Zoho's page "Bulk Read - Get the details of a
- * job"; docs/zoho.md names what is documented and what is assumed). Nothing here decides: whatever is
- * malformed, foreign, cut off or too large is an observation of its own kind.
+ * job"; docs/zoho.md names what is documented and what is assumed). Nothing here decides: whatever
+ * is malformed, foreign, cut off or too large is an observation of its own kind.
  */
 #pragma once
 
@@ -29,7 +29,8 @@ struct reply_question {
 	const char *token;   /* a reply that repeats it is not kept; NULL = none */
 };
 
-/* Owns the texts that an observation borrows. Zero-initialised; may serve one reply after another. */
+/* Owns the texts that an observation borrows. Zero-initialised; may serve one reply after another.
+ */
 struct reply_texts {
 	char state[JOB_STATE_MAX + 1];
 	struct buf operation, created_by, created_time, query, result, other;
@@ -38,5 +39,5 @@ struct reply_texts {
 void reply_texts_deinit(struct reply_texts *texts);
 
 /* Valid until texts is used again or ended. */
-void reply_observe(const struct reply *reply, const struct reply_question *question, struct reply_texts *texts,
-                   struct observation *out);
+void reply_observe(const struct reply *reply, const struct reply_question *question,
+        struct reply_texts *texts, struct observation *out);

@@ -202,6 +202,31 @@ END_TEST
 
 /* ---- the schema ---- */
 
+/* yajl's macros give NULL for a value of another kind; here that is a failure. */
+static const char *json_string(yajl_val value)
+{
+	ck_assert(YAJL_IS_STRING(value));
+	return value->u.string;
+}
+
+static size_t json_array_len(yajl_val value)
+{
+	ck_assert(YAJL_IS_ARRAY(value));
+	return value->u.array.len;
+}
+
+static yajl_val json_array_at(yajl_val value, size_t i)
+{
+	ck_assert_uint_lt(i, json_array_len(value));
+	return value->u.array.values[i];
+}
+
+static int64_t json_integer(yajl_val value)
+{
+	ck_assert(YAJL_IS_INTEGER(value));
+	return value->u.number.i;
+}
+
 static yajl_val schema_get(yajl_val node, const char *name)
 {
 	const char *path[] = {name, NULL};
@@ -225,14 +250,14 @@ static yajl_val schema_scope(yajl_val schema, enum option_scope scope)
 static void schema_default_text(yajl_val value, struct buf *out)
 {
 	if (YAJL_IS_STRING(value)) {
-		buf_adds(out, YAJL_GET_STRING(value));
+		buf_adds(out, json_string(value));
 	} else if (YAJL_IS_NUMBER(value)) {
-		buf_adds(out, YAJL_GET_NUMBER(value));
+		buf_adds(out, value->u.number.r);
 	} else if (YAJL_IS_ARRAY(value)) {
 		buf_addc(out, '[');
-		for (size_t i = 0; i < YAJL_GET_ARRAY(value)->len; i++)
+		for (size_t i = 0; i < json_array_len(value); i++)
 			buf_addf(out, "%s%s", i > 0 ? ", " : "",
-			        YAJL_GET_STRING(YAJL_GET_ARRAY(value)->values[i]));
+			        json_string(json_array_at(value, i)));
 		buf_addc(out, ']');
 	}
 }
@@ -248,11 +273,11 @@ static void assert_schema_words(const struct option *option, yajl_val property)
 
 		if (option_is_later_word(option, option->words[i]))
 			continue;
-		ck_assert_uint_lt(n, YAJL_GET_ARRAY(words)->len);
-		word = YAJL_GET_ARRAY(words)->values[n++];
-		ck_assert_str_eq(YAJL_GET_STRING(word), option->words[i]);
+		ck_assert_uint_lt(n, json_array_len(words));
+		word = json_array_at(words, n++);
+		ck_assert_str_eq(json_string(word), option->words[i]);
 	}
-	ck_assert_uint_eq(n, YAJL_GET_ARRAY(words)->len);
+	ck_assert_uint_eq(n, json_array_len(words));
 }
 
 static void assert_schema_has(yajl_val properties, const struct option *option)
@@ -264,12 +289,12 @@ static void assert_schema_has(yajl_val properties, const struct option *option)
 	        option_scope_words(option->scope), property ? "is in" : "is not in");
 	if (!property)
 		return;
-	ck_assert_str_eq(YAJL_GET_STRING(schema_get(property, "description")), option->help);
+	ck_assert_str_eq(json_string(schema_get(property, "description")), option->help);
 	if (option->type == OPTION_WORD)
 		assert_schema_words(option, property);
 	if (option->type == OPTION_INTEGER) {
-		ck_assert_int_eq(YAJL_GET_INTEGER(schema_get(property, "minimum")), option->min);
-		ck_assert_int_eq(YAJL_GET_INTEGER(schema_get(property, "maximum")), option->max);
+		ck_assert_int_eq(json_integer(schema_get(property, "minimum")), option->min);
+		ck_assert_int_eq(json_integer(schema_get(property, "maximum")), option->max);
 	}
 	if (schema_get(property, "default"))
 		schema_default_text(schema_get(property, "default"), &text);
@@ -285,7 +310,7 @@ START_TEST(test_schema)
 	read_project_file("config/bulkwatchd.schema.json", &text);
 	schema = yajl_tree_parse(buf_str(&text), error, sizeof(error));
 	ck_assert_msg(schema != NULL, "%s", error);
-	ck_assert_str_eq(YAJL_GET_STRING(schema_get(schema, "$schema")),
+	ck_assert_str_eq(json_string(schema_get(schema, "$schema")),
 	        "https://json-schema.org/draft/2020-12/schema");
 	for (size_t i = 0; i < n_options; i++)
 		assert_schema_has(schema_get(schema_scope(schema, options[i].scope), "properties"),
@@ -295,17 +320,17 @@ START_TEST(test_schema)
 		yajl_val properties = schema_get(map, "properties");
 
 		ck_assert(YAJL_IS_FALSE(schema_get(map, "additionalProperties")));
-		for (size_t i = 0; i < YAJL_GET_OBJECT(properties)->len; i++)
+		ck_assert(YAJL_IS_OBJECT(properties));
+		for (size_t i = 0; i < properties->u.object.len; i++)
 			ck_assert_msg(option_find((enum option_scope)scope,
-			                      YAJL_GET_OBJECT(properties)->keys[i]) != NULL,
-			        "%s in the schema", YAJL_GET_OBJECT(properties)->keys[i]);
+			                      properties->u.object.keys[i]) != NULL,
+			        "%s in the schema", properties->u.object.keys[i]);
 	}
 	events = schema_get(schema_get(schema_get(schema, "$defs"), "event"), "enum");
 	/* Each type, job.*, account.*, hook.*, and *. */
-	ck_assert_uint_eq(YAJL_GET_ARRAY(events)->len, EVENT_TYPES - 1 + 4);
-	for (size_t i = 0; i < YAJL_GET_ARRAY(events)->len; i++)
-		ck_assert_uint_ne(
-		        event_set_by_name(YAJL_GET_STRING(YAJL_GET_ARRAY(events)->values[i])), 0);
+	ck_assert_uint_eq(json_array_len(events), EVENT_TYPES - 1 + 4);
+	for (size_t i = 0; i < json_array_len(events); i++)
+		ck_assert_uint_ne(event_set_by_name(json_string(json_array_at(events, i))), 0);
 	yajl_tree_free(schema);
 }
 END_TEST

@@ -69,7 +69,8 @@ START_TEST(job_comes_back_as_put)
 	struct store_job job = {
 	        .account = "acme-eu",
 	        .id = "00012345678901234567",
-	        .name = "n\xc3\xa4" "chtlich",
+	        .name = "n\xc3\xa4"
+	                "chtlich",
 	        .datacenter = "eu",
 	        .service = "bigin",
 	        .state = "IN PROGRESS",

@@ -352,12 +352,14 @@ END_TEST
 START_TEST(other_programs_are_kept_out)
 {
 	struct store *store = storekit_open(dir);
+	char copy[STOREKIT_PATH_SIZE + 32];
 	sqlite3 *db;
 
 	ck_assert_int_eq(sqlite3_open(path("bulkwatch.db"), &db), SQLITE_OK);
 	ck_assert_int_eq(
 	        sqlite3_exec(db, "SELECT count(*) FROM jobs", NULL, NULL, NULL), SQLITE_BUSY);
-	ck_assert_int_eq(sqlite3_exec(db, "VACUUM INTO 'copy'", NULL, NULL, NULL), SQLITE_BUSY);
+	snprintf(copy, sizeof(copy), "VACUUM INTO '%s/copy'", dir);
+	ck_assert_int_eq(sqlite3_exec(db, copy, NULL, NULL, NULL), SQLITE_BUSY);
 	store_close(store);
 	ck_assert_int_eq(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
 	storekit_refused(dir, ERR_LOCKED);
