@@ -37,6 +37,7 @@ enum {
 };
 
 struct daemon {
+	char *config_file; /* absolute; outlives every configuration that was read from it */
 	struct config *config;
 	struct rng rng;
 	struct loop *loop;
@@ -249,7 +250,7 @@ static int daemon_reload(void *arg, struct buf *result_json)
 	struct config *config = NULL;
 	int r = journal_is_full(daemon->journal)
 	                ? ERR_FULL
-	                : config_load(daemon->config->file, false, &config, &problems);
+	                : config_load(daemon->config_file, false, &config, &problems);
 
 	if (r == 0)
 		config_restart_keys(daemon->config, config, &keys);
@@ -311,9 +312,11 @@ static int load_config(struct daemon *daemon, const char *file)
 	else if (r < 0)
 		log_error("%s: %s", file, err_text(r));
 	config_problems_deinit(&problems);
-	if (r == 0)
-		log_set_level(daemon->config->log_level);
-	return r == 0 ? 0 : DAEMON_CONFIG;
+	if (r)
+		return DAEMON_CONFIG;
+	log_set_level(daemon->config->log_level);
+	daemon->config_file = mem_strdup(daemon->config->file);
+	return 0;
 }
 
 static int open_store(struct daemon *daemon)
@@ -385,7 +388,7 @@ static int open_doors(struct daemon *daemon)
 	        .tracker = &daemon->tracker,
 	        .poller = daemon->poller,
 	        .hooks = daemon->hooks,
-	        .config_file = daemon->config->file,
+	        .config_file = daemon->config_file,
 	        .started_wall_ms = now.wall_ms,
 	        .started_mono_ms = now.mono_ms,
 	        .reload = daemon_reload,
@@ -535,6 +538,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	loop_free(daemon->loop);
 	store_close(daemon->store);
 	config_free(daemon->config);
+	free(daemon->config_file);
 	mem_close_p(&daemon->runtime_lock);
 	free(daemon);
 	return NULL;

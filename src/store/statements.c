@@ -24,8 +24,8 @@ const char *const store_statements[STMT_COUNT] = {
 	[STMT_COMMIT] = "COMMIT",
 	[STMT_HEARTBEAT] = "SELECT last_seq FROM meta WHERE one = 1",
 	[STMT_META_READ] =
-		"SELECT instance, last_seq, last_job_key, last_delivery_id, pruned_through, is_clean "
-		"FROM meta WHERE one = 1",
+		"SELECT instance, last_seq, last_job_key, last_delivery_id, pruned_through, "
+		"is_clean FROM meta WHERE one = 1",
 	[STMT_META_WRITE] =
 		"UPDATE meta SET last_seq = ?1, last_job_key = ?2, last_delivery_id = ?3, "
 		"pruned_through = ?4, is_clean = ?5 WHERE one = 1",
@@ -39,8 +39,8 @@ const char *const store_statements[STMT_COUNT] = {
 		"VALUES (?1, ?2, ?3, ?4, ?5)",
 
 	[STMT_JOB_INSERT] =
-		"INSERT INTO job (" JOB_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, "
-		"?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
+		"INSERT INTO job (" JOB_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, "
+		"?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
 	/* Not account and id: naming them would rewrite their index, and they never change. */
 	[STMT_JOB_UPDATE] =
 		"UPDATE job SET name = ?4, datacenter = ?5, service = ?6, state = ?7, origin = ?8, "
@@ -56,8 +56,8 @@ const char *const store_statements[STMT_COUNT] = {
 	[STMT_DOCUMENT_PUT] =
 		"INSERT INTO document "
 		"(key, operation, created_by, created_time, query, result, other) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET operation = ?2, "
-		"created_by = ?3, created_time = ?4, query = ?5, result = ?6, other = ?7",
+		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET "
+		"operation = ?2, created_by = ?3, created_time = ?4, query = ?5, result = ?6, other = ?7",
 	[STMT_DOCUMENT_GET] =
 		"SELECT operation, created_by, created_time, query, result, other "
 		"FROM document WHERE key = ?1",
@@ -73,8 +73,8 @@ const char *const store_statements[STMT_COUNT] = {
 		"ORDER BY seq LIMIT ?3",
 
 	[STMT_DELIVERY_ADD] =
-		"INSERT INTO delivery (id, event_seq, hook, state, attempts, attempts_base, next_at, "
-		"created_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+		"INSERT INTO delivery (id, event_seq, hook, state, attempts, attempts_base, "
+		"next_at, created_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
 	[STMT_DELIVERY_STATE] = "SELECT hook, state FROM delivery WHERE id = ?1",
 	[STMT_DELIVERY_PUT] =
 		"UPDATE delivery SET state = ?2, attempts = ?3, attempts_base = ?4, next_at = ?5, "
@@ -92,8 +92,8 @@ const char *const store_statements[STMT_COUNT] = {
 		"UPDATE delivery SET state = 0, next_at = 0 WHERE state < 2 AND state = 1",
 	[STMT_RECOVER_TALLIES] = "UPDATE tally SET pending = pending + running, running = 0",
 	[STMT_ATTEMPT_PUT] =
-		"INSERT INTO attempt (delivery, number, started_at, duration, ending, code, output) "
-		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (delivery, number) DO UPDATE SET "
+		"INSERT INTO attempt (delivery, number, started_at, duration, ending, code, "
+		"output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (delivery, number) DO UPDATE SET "
 		"started_at = ?3, duration = ?4, ending = ?5, code = ?6, output = ?7",
 	[STMT_ATTEMPT_TRIM] = "DELETE FROM attempt WHERE delivery = ?1 AND number <= ?2",
 	[STMT_ATTEMPTS_READ] =

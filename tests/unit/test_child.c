@@ -191,7 +191,7 @@ START_TEST(test_signals_are_default_and_unblocked)
 	signal(SIGHUP, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	ck_assert_ptr_nonnull(strstr(outcome.output, "SigBlk:\t0000000000000000\n"));
-	/* 32 and 33 are glibc's own; its posix_spawn ignores them for the time until exec. */
+	/* 32 and 33 are glibc's own; its posix_spawn leaves them ignored. */
 	ignored = strstr(outcome.output, "SigIgn:");
 	ck_assert_ptr_nonnull(ignored);
 	ck_assert_uint_eq(strtoull(ignored + 7, NULL, 16) & ~UINT64_C(0x180000000), 0);
