@@ -30,18 +30,25 @@ bool job_kind_is_finished(enum job_kind kind)
 	return kind == JOB_COMPLETED || kind == JOB_FAILURE || kind == JOB_LOST;
 }
 
+/* Control characters: C0, DEL, and C1, which UTF-8 writes as 0xc2 0x80 to 0xc2 0x9f. */
+static bool is_control(const unsigned char *c)
+{
+	return c[0] < 0x20 || c[0] == 0x7f || (c[0] == 0xc2 && c[1] < 0xa0);
+}
+
 bool job_state_is_sayable(const char *word)
 {
-	size_t len = strnlen(word, JOB_STATE_MAX + 1);
 	enum job_kind kind = job_kind_of(word);
+	size_t n_chars = 0;
 
-	if (len == 0 || len > JOB_STATE_MAX || kind == JOB_PENDING || kind == JOB_LOST)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (word[i] < 0x20 || word[i] > 0x7e)
+	for (const unsigned char *c = (const unsigned char *)word; *c; c++) {
+		bool is_first_of_char = (*c & 0xc0) != 0x80;
+
+		n_chars += is_first_of_char;
+		if (is_control(c) || n_chars > JOB_STATE_MAX_CHARS)
 			return false;
 	}
-	return true;
+	return n_chars > 0 && kind != JOB_PENDING && kind != JOB_LOST;
 }
 
 bool job_is_polled(const struct job *job)

@@ -33,8 +33,8 @@ enum job_kind {
 /* Of a state as shown and stored. */
 enum job_kind job_kind_of(const char *state);
 bool job_kind_is_finished(enum job_kind kind);
-/* Zoho may say this word: 1 to JOB_STATE_MAX printable ASCII characters, and none of our own words.
- */
+/* Zoho may say this word (valid UTF-8): 1 to JOB_STATE_MAX_CHARS printable characters, none of our
+ * own words. */
 bool job_state_is_sayable(const char *word);
 
 /* The part of a job that core/machine decides on. */

@@ -8,8 +8,9 @@ enum {
 	/* Names and words (docs: bulkwatchd.yaml(5)). */
 	JOB_ID_MAX = 20,
 	JOB_NAME_MAX_BYTES = 128,
-	JOB_STATE_MAX = 64,  /* a longer word is a bad reply */
-	NAME_MAX_BYTES = 63, /* of an account, a data center, a hook */
+	JOB_STATE_MAX_CHARS = 64,                      /* a longer word is a bad reply */
+	JOB_STATE_MAX_BYTES = 4 * JOB_STATE_MAX_CHARS, /* of UTF-8 */
+	NAME_MAX_BYTES = 63,                           /* of an account, a data center, a hook */
 	MESSAGE_MAX_BYTES = 256,
 
 	/* Replies of Zoho's. */

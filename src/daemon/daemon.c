@@ -324,6 +324,8 @@ static int open_store(struct daemon *daemon)
 	cleanup(buf_deinit) struct buf words = {0};
 	int r = store_open(daemon->config->state_dir, &daemon->store, &words);
 
+	if (r == 0 && words.len)
+		log_warning("state directory %s: %s", daemon->config->state_dir, words.data);
 	if (r == 0)
 		return 0;
 	log_error("state directory %s: %s", daemon->config->state_dir,

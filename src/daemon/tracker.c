@@ -90,7 +90,7 @@ struct job_change {
 	uint64_t ticket;
 	enum change_kind kind;
 	struct job job; /* job.state points to state */
-	char state[JOB_STATE_MAX + 1];
+	char state[JOB_STATE_MAX_BYTES + 1];
 	uint32_t document_hash; /* 0 = the document is as it was */
 	int64_t wait_ms;
 	int64_t key;

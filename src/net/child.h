@@ -1,8 +1,8 @@
 /*
- * Children: starts a program with clean process state (posix_spawn, nothing open beyond fd 2, default
- * signals, own process group, given environment alone), feeds its stdin from memory, keeps the
- * last bytes that it prints (stdout and stderr in one), ends it at its time-out (SIGTERM to the group, SIGKILL
- * after a grace), and sees its end through a pidfd.
+ * Children: starts a program with clean process state (posix_spawn, nothing open beyond fd 2,
+ * default signals, own process group, given environment alone), feeds its stdin from memory, keeps
+ * the last bytes that it prints (stdout and stderr in one), ends it at its time-out (SIGTERM to the
+ * group, SIGKILL after a grace), and sees its end through a pidfd.
  *
  * Done is: exited and reaped, and its output closed or a short drain (CHILD_DRAIN_MS) passed, since
  * a grandchild may hold the pipe open for ever. The daemon itself runs with umask 077 and
@@ -35,7 +35,8 @@ struct child_spec {
 enum child_end {
 	CHILD_EXITED,    /* code: the exit status */
 	CHILD_SIGNALED,  /* code: the signal */
-	CHILD_TIMED_OUT, /* ended by us; code: the signal that did it, or 0 if it exited on SIGTERM */
+	CHILD_TIMED_OUT, /* ended by us; code: the signal that did it, or 0 if it exited on SIGTERM
+	                  */
 	CHILD_NOT_STARTED, /* code: errno of the spawn */
 };
 
@@ -51,13 +52,15 @@ struct child_result {
 typedef void child_done_fn(void *arg, uint64_t owner, const struct child_result *result);
 
 int children_new(struct loop *loop, struct children **out);
-/* Kills (SIGKILL to the groups) and reaps what still runs, calling nobody. Takes NULL, returns NULL. */
+/* Kills (SIGKILL to the groups) and reaps what still runs, calling nobody. Takes NULL, returns
+ * NULL. */
 struct children *children_free(struct children *children);
 /*
  * Starts one. fn is called once, later, from the loop, also when the start itself failed
  * (CHILD_NOT_STARTED), so the caller has one path. The result is delivered by children_harvest().
  */
-void child_start(struct children *children, const struct child_spec *spec, child_done_fn *fn, void *arg, uint64_t owner);
+void child_start(struct children *children, const struct child_spec *spec, child_done_fn *fn,
+        void *arg, uint64_t owner);
 /* Ends the child of this owner as its time-out would. */
 void child_stop(struct children *children, uint64_t owner);
 size_t children_running(const struct children *children);
@@ -65,8 +68,9 @@ size_t children_running(const struct children *children);
 size_t children_harvest(struct children *children);
 
 /*
- * Is this program fit to be run: absolute, a regular executable file, owned by root or by us, not writable by
- * group or others (its directory is not looked at). 0, or CHILD_E_*; words gets a sentence.
+ * Is this program fit to be run: absolute, a regular executable file, owned by root or by us, not
+ * writable by group or others (its directory is not looked at). 0, or CHILD_E_*; words gets a
+ * sentence.
  */
 enum { CHILD_E_MISSING = 1, CHILD_E_UNFIT = 2 };
 int child_check_program(const char *path, char *words, size_t size);

@@ -20,11 +20,12 @@ struct loop_signal;
 typedef void loop_fn(void *arg);
 
 /*
- * 0, or -ENOMEM and the like. The loop outlives everything made on it. SIGPIPE is ignored in the whole
- * process from here on; children get the default back (net/child).
+ * 0, or -ENOMEM and the like. The loop outlives everything made on it. SIGPIPE is ignored in the
+ * whole process from here on; children get the default back (net/child).
  */
 int loop_new(struct loop **out);
-/* Takes NULL, returns NULL. Runs what is still deferred. Timers and signals must be freed before. */
+/* Takes NULL, returns NULL. Runs what is still deferred. Timers and signals must be freed before.
+ */
 struct loop *loop_free(struct loop *loop);
 
 /* Called once at the end of every turn; one function, set before loop_run. */
@@ -42,8 +43,8 @@ void loop_wake(struct loop *loop);
 
 /*
  * A timer fires once at or after at_mono_ms (milliseconds of CLOCK_BOOTTIME, as in struct now). The
- * clock that libevent waits on stops in suspend, so the wait is never armed further than a minute and
- * re-armed until the time has come.
+ * clock that libevent waits on stops in suspend, so the wait is never armed further than a minute
+ * and re-armed until the time has come.
  */
 struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *arg);
 struct loop_timer *loop_timer_free(struct loop_timer *timer); /* not inside its own callback */

@@ -14,5 +14,6 @@ struct spawned {
 	int output_fd; /* its stdout and stderr; non-blocking */
 };
 
-/* 0, or -errno of whatever failed, the exec in the child included; then none of its descriptors is open. */
+/* 0, or -errno of whatever failed, the exec in the child included; then none of its descriptors is
+ * open. */
 int spawn_start(const struct child_spec *spec, struct spawned *process);

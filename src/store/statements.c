@@ -57,7 +57,8 @@ const char *const store_statements[STMT_COUNT] = {
 		"INSERT INTO document "
 		"(key, operation, created_by, created_time, query, result, other) "
 		"VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (key) DO UPDATE SET "
-		"operation = ?2, created_by = ?3, created_time = ?4, query = ?5, result = ?6, other = ?7",
+		"operation = ?2, created_by = ?3, created_time = ?4, query = ?5, "
+		"result = ?6, other = ?7",
 	[STMT_DOCUMENT_GET] =
 		"SELECT operation, created_by, created_time, query, result, other "
 		"FROM document WHERE key = ?1",
@@ -93,8 +94,9 @@ const char *const store_statements[STMT_COUNT] = {
 	[STMT_RECOVER_TALLIES] = "UPDATE tally SET pending = pending + running, running = 0",
 	[STMT_ATTEMPT_PUT] =
 		"INSERT INTO attempt (delivery, number, started_at, duration, ending, code, "
-		"output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (delivery, number) DO UPDATE SET "
-		"started_at = ?3, duration = ?4, ending = ?5, code = ?6, output = ?7",
+		"output) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT "
+		"(delivery, number) DO UPDATE SET started_at = ?3, duration = ?4, ending = ?5, "
+		"code = ?6, output = ?7",
 	[STMT_ATTEMPT_TRIM] = "DELETE FROM attempt WHERE delivery = ?1 AND number <= ?2",
 	[STMT_ATTEMPTS_READ] =
 		"SELECT number, started_at, duration, ending, code, output FROM attempt "

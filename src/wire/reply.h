@@ -32,7 +32,7 @@ struct reply_question {
 /* Owns the texts that an observation borrows. Zero-initialised; may serve one reply after another.
  */
 struct reply_texts {
-	char state[JOB_STATE_MAX + 1];
+	char state[JOB_STATE_MAX_BYTES + 1];
 	struct buf operation, created_by, created_time, query, result, other;
 };
 

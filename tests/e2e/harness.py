@@ -120,8 +120,12 @@ class Stream(threading.Thread):
         self.lines = []
         self.is_over = False
         self.connection = UnixConnection(path)
-        self.connection.request("GET", target, headers=headers or {})
-        self.response = self.connection.getresponse()
+        try:
+            self.connection.request("GET", target, headers=headers or {})
+            self.response = self.connection.getresponse()
+        except BaseException:
+            self.connection.close()
+            raise
         self.status = self.response.status
         self.content_type = self.response.headers.get("Content-Type")
         # http.client lets go of the connection's socket when a reply ends with it.
@@ -335,6 +339,7 @@ class Record:
         self.env = {name: value for name, _, value in pairs}
         self.env_names = [name for name, _, _ in pairs]
         self.pid = int(path.name.rpartition(".")[2])
+        self.ended_ns = path.stat().st_mtime_ns
         self.event = json.loads(self.body)
         self.id = self.env["BULKWATCH_EVENT_ID"]
         self.seq = int(self.env["BULKWATCH_EVENT_SEQ"])
@@ -409,6 +414,12 @@ class Stage:
         if COMPLAINTS.search(said):
             raise AssertionError(said)
         return done.returncode, said
+
+    def run_or_start(self):
+        """For a daemon that may well start: its exit code, 0 once it answers and was stopped."""
+        daemon = self.launch()
+        wait_for(lambda: daemon.process.poll() is not None or daemon.is_ready(), "the daemon")
+        return daemon.stop(), self.log()
 
     def log(self):
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""

@@ -32,7 +32,7 @@ class Evidence:
         self.final = []        # the whole journal in the end, in the same form
         self.transitions = []  # rows of the view, at rest
         self.deliveries = []   # rows of the view
-        self.records = []      # (event id, seq, type, account, job id, attempt) of hooks' runs
+        self.records = []      # (event id, seq, type, account, job id, attempt), as they ended
         self.answered = {}     # job id: states in the order in which Zoho said them
 
     def check(self):
@@ -84,7 +84,7 @@ class Evidence:
         if sorted(row["event_seq"] for row in self.deliveries) != sorted(due):
             yield "deliveries and events do not match"
         ids = {}
-        for event_id, seq, event_type, account, job_id, _ in self.records:
+        for event_id, seq, event_type, account, job_id, _attempt in self.records:
             ids.setdefault(seq, set()).add(event_id)
             event = due.get(seq)
             if event is None:
@@ -103,10 +103,10 @@ class Evidence:
         yield from self.check_order()
 
     def check_order(self):
-        """A job's events begin in order: none before the first run of the one before it ended."""
+        """No event of a job is told before the one before it was told to its end."""
         first = {}
-        for _, seq, _, _, job_id, attempt in self.records:
-            first.setdefault(job_id, {}).setdefault(seq, attempt)
+        for _, seq, _, _, job_id, _ in self.records:
+            first.setdefault(job_id, {}).setdefault(seq)
         for job_id, seqs in first.items():
             if list(seqs) != sorted(seqs):
                 yield f"job {job_id}: its events were told in the order {list(seqs)}"
@@ -194,7 +194,8 @@ class Kill(TestCase):
         wait_for(lambda: names <= {record.seq for record in stage.records()}
                  and not any(p.name.startswith(".") for p in stage.records_dir.iterdir()),
                  "the hooks", why=lambda: names - {record.seq for record in stage.records()})
-        evidence.records = [(r.id, r.seq, r.type, *r.job, r.attempt) for r in stage.records()]
+        evidence.records = [(r.id, r.seq, r.type, *r.job, r.attempt)
+                            for r in sorted(stage.records(), key=lambda r: r.ended_ns)]
         for i in range(N_JOBS):
             evidence.answered[str(1000 + i)] = [
                 r["state"] for r in self.sim.requests()

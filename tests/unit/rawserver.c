@@ -159,11 +159,13 @@ static bool peer_endless(struct peer *peer, const char *head, const char *again)
 	return false;
 }
 
+/* For this path, whatever follows it after a slash or question mark. */
 static bool peer_is_asked(const struct peer *peer, const char *path)
 {
 	const char *at = strchr(peer->request, ' ');
+	size_t len = strlen(path);
 
-	return at && strncmp(at + 1, path, strlen(path)) == 0;
+	return at && strncmp(at + 1, path, len) == 0 && at[1 + len] && strchr(" /?", at[1 + len]);
 }
 
 /* What stands behind the question mark, as a header line. */
@@ -213,7 +215,7 @@ static bool peer_answer(struct peer *peer)
 		return peer_hang(peer);
 	if (peer_is_asked(peer, "/wait"))
 		return peer_wait(peer);
-	if (peer_is_asked(peer, "/header?"))
+	if (peer_is_asked(peer, "/header"))
 		return peer_header(peer);
 	if (peer_is_asked(peer, "/body-max"))
 		return peer_body(peer, 1024 * 1024);
@@ -232,7 +234,7 @@ static bool peer_answer(struct peer *peer)
 		return peer->n_requests == 1 && peer_ok(peer);
 	if (peer_is_asked(peer, "/cut-if-reused") && peer->n_requests > 1)
 		return peer_say(peer, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx") && false;
-	if (peer_is_asked(peer, "/reset")) {
+	if (peer_is_asked(peer, "/reset") || peer_is_asked(peer, "/reset-if-reused")) {
 		peer_reset(peer);
 		return false;
 	}

@@ -1,0 +1,28 @@
+/*
+ * Makes a world from a seed: who is there, what befalls them, what is planned; and writes the files
+ * that the daemon reads (its configuration, the tokens).
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct scenario {
+	size_t n_jobs;
+	size_t n_accounts;
+	int64_t days_ms;  /* how long there are troubles */
+	bool has_faults;  /* of Zoho's, hooks', the clock's */
+	bool has_plans;   /* reloads, stops, new tokens */
+	bool has_clients;
+};
+
+/* Into the fresh world, whose dir is set. */
+void scenario_make(const struct scenario *scenario);
+/* The file of a variant of the configuration. -1: one that is refused. */
+void scenario_write_config(int variant);
+void scenario_write_token(int account);
+char *scenario_config_path(void); /* the caller's */
+/* The job is in that variant. */
+bool scenario_has_job(int variant, int job);
+/* The hooks (bits) that an event of the job (or, -1, of an account) goes to. */
+uint8_t scenario_hooks(int variant, int job, enum event_type type);
