@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "daemon/apply.h"
 #include "daemon/control.h"
+#include "daemon/retention.h"
 #include "net/listen.h"
 #include "util/err.h"
 #include "util/log.h"
@@ -50,6 +51,7 @@ struct daemon {
 	struct registry *registry;
 	struct queue queue;
 	struct tracker tracker;
+	struct retention retention;
 	struct poller *poller;
 	struct control *control;
 	struct listen_group *group;
@@ -98,6 +100,8 @@ static void set_timer(struct daemon *daemon)
 	int64_t next = earlier(poller_next_mono(daemon->poller), hooks_next_mono(daemon->hooks));
 
 	next = earlier(next, tracker_next_mono(&daemon->tracker));
+	if (!journal_is_full(daemon->journal))
+		next = earlier(next, daemon->retention.next_mono_ms);
 	next = earlier(next, control_next_mono(daemon->control));
 	if (daemon->is_stopping)
 		next = earlier(next, earlier(daemon->drain_polls_until_mono_ms,
@@ -132,6 +136,7 @@ static void daemon_on_turn_end(void *arg)
 	tracker_tell_overdue(&daemon->tracker);
 	tracker_tell_accounts(&daemon->tracker);
 	tracker_write_contact(&daemon->tracker);
+	retention_prune(&daemon->retention);
 	hooks_dispatch(daemon->hooks);           /* claims, as rows */
 	int r = journal_commit(daemon->journal); /* then memory, then programs are started */
 
@@ -231,6 +236,7 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 	config_free(daemon->config);
 	daemon->config = config;
 	log_set_level(config->log_level);
+	retention_set(&daemon->retention, config->retain_ms);
 	if (r < 0) {
 		fail(daemon, r);
 		return r;
@@ -443,6 +449,8 @@ static int make_parts(struct daemon *daemon)
 	        .queue = &daemon->queue,
 	        .rng = &daemon->rng,
 	};
+	daemon->retention = (struct retention){.loop = daemon->loop, .journal = daemon->journal};
+	retention_set(&daemon->retention, daemon->config->retain_ms);
 	daemon->poller = poller_new(daemon->loop, &daemon->tracker);
 	journal_set_outbox(daemon->journal, hooks_offer, daemon->hooks);
 	return 0;

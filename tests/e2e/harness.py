@@ -33,6 +33,7 @@ DATA = pathlib.Path(os.environ.get("BULKWATCH_TEST_DATA", ROOT / "tests" / "data
 
 DEADLINE_S = 30
 LOOK_EVERY_S = 0.01
+QUIET_S = 1.0  # how long what must not happen is watched for
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 STATES_OF_DEFAULT_LIFE = ["ADDED", "IN PROGRESS", "COMPLETED"]
 

@@ -10,10 +10,9 @@ import socket
 import sqlite3
 import unittest
 
-from harness import DEADLINE_S, TestCase, assert_unchanged, children_of, wait_for
+from harness import DEADLINE_S, QUIET_S, TestCase, assert_unchanged, children_of, wait_for
 
 USAGE, BAD_DATABASE, BUSY, CONFIG = 2, 65, 69, 78
-QUIET_S = 0.5
 CANARY = "1000.canary0canary1canary2canary3canary4.canary5canary6canary7canary8"
 FAKETIME = shutil.which("faketime")
 

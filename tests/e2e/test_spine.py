@@ -4,7 +4,7 @@
 import json
 import unittest
 
-from harness import (DATA, STATES_OF_DEFAULT_LIFE, TOKEN, TestCase, assert_unchanged,
+from harness import (DATA, QUIET_S, STATES_OF_DEFAULT_LIFE, TOKEN, TestCase, assert_unchanged,
                      wait_for)
 
 DATACENTERS = ["us", "eu", "au", "in", "cn", "jp"]
@@ -16,7 +16,6 @@ PREVIOUS_STATE OPERATION MODULE PAGE COUNT PER_PAGE MORE_RECORDS DOWNLOAD_URL CR
 ATTEMPT""".split()}
 INHERITED = {"PATH", "LANG", "HOME", "TZ"}
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
-QUIET_S = 1.0
 
 
 def ids_of(number):

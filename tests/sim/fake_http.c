@@ -24,8 +24,7 @@ struct request {
 	http_answer_fn *fn;
 	void *arg;
 	uint64_t owner;
-	int account, job, token;
-	int64_t sent_mono_ms;
+	struct poll poll;
 	struct zoho_saying saying;
 };
 
@@ -159,12 +158,10 @@ int http_submit(struct http_host *host, const struct http_request *http_request,
 	request->fn = fn;
 	request->arg = arg;
 	request->owner = owner;
-	request->sent_mono_ms = world->mono_ms;
 	request->alarm.fn = on_time;
 	request->alarm.arg = request;
-	evidence_poll(host->base_url, http_request, &request->account, &request->job, &request->token);
-	zoho_say(request->account, request->job, request->token, http_request->timeout_ms,
-	        &request->saying);
+	request->poll = evidence_poll(http_request);
+	zoho_say(&request->poll, http_request->timeout_ms, &request->saying);
 	if (request->saying.after_ms > http_request->timeout_ms) {
 		request->saying.after_ms = http_request->timeout_ms;
 		request->saying.error = HTTP_E_TIMEOUT;
@@ -192,13 +189,13 @@ static void deliver(struct request *request)
 	        .retry_after_s = saying->error ? -1 : saying->retry_after_s,
 	        .credits_remaining = -1,
 	        .date_wall_ms = -1,
-	        .duration_ms = world->mono_ms - request->sent_mono_ms,
+	        .duration_ms = world->mono_ms - request->poll.sent_mono_ms,
 	        .headers = "",
 	        .n_sent = saying->error == HTTP_E_CONNECT || saying->error == HTTP_E_RESOLVE ? 0 : 1,
 	};
 
 	world_step("before an answer");
-	evidence_answer(request->account, request->job, request->token, saying);
+	evidence_answer(&request->poll, saying);
 	request->fn(request->arg, request->owner, &answer);
 	world_step("after an answer");
 }

@@ -96,7 +96,8 @@ struct world_account {
 
 	/* In this life. */
 	int n_in_flight;
-	int64_t held_until_mono_ms; /* told to wait, and not probed since */
+	int64_t held_until_mono_ms;    /* told to wait; 0 = not so */
+	int64_t refused_since_mono_ms; /* 0 = not so; then probes go by other rules */
 	/* For ever. */
 	int32_t last_event; /* about the account itself; 0 = none */
 	bool is_paused;     /* as that event says */
@@ -122,15 +123,17 @@ struct world_job {
 	int n_not_found; /* in a row */
 	int64_t not_found_since_mono_ms;
 	int64_t next_poll_mono_ms; /* none sooner */
-	bool is_asked_for;         /* by a client: may be sooner */
-	bool may_retry_token;      /* its token was refused: may be sooner with another */
-	int token_used;
+	bool is_in_flight;
+	bool is_asked_for; /* by a client: may be sooner */
+	bool is_revived;   /* likewise, after it was LOST */
+	int refused_token; /* 1 + number: may be sooner with another; 0 = none */
 	bool is_paused_by_client;
 
 	/* What was committed, or found on disk. */
 	int32_t last_event;
 	enum word state; /* WORD_PENDING before the first */
-	bool is_watched, was_revived;
+	int watches; /* how often it became watched */
+	bool is_watched;
 };
 
 /* A committed event. */

@@ -182,11 +182,11 @@ static bool say_account_trouble(
 	return true;
 }
 
-void zoho_say(int account, int job, int token, int64_t timeout_ms, struct zoho_saying *saying)
+void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *saying)
 {
-	const struct world_account *a = &world->accounts[account];
+	const struct world_account *a = &world->accounts[poll->account];
 	const struct world_datacenter *dc = &world->datacenters[a->datacenter];
-	const struct world_job *j = &world->jobs[job];
+	const struct world_job *j = &world->jobs[poll->job];
 	const struct trouble *trouble =
 	        world_trouble(dc->troubles, dc->n_troubles, world->mono_ms);
 	enum trouble_kind kind = trouble ? trouble->kind : TROUBLE_NONE;
@@ -197,7 +197,7 @@ void zoho_say(int account, int job, int token, int64_t timeout_ms, struct zoho_s
 	if (!trouble && world->has_faults && world->mono_ms < world->trouble_until_mono_ms &&
 	        world_chance(0.03))
 		kind = (enum trouble_kind)world_between(TROUBLE_REFUSES, TROUBLE_GARBLES);
-	if (say_datacenter_trouble(saying, kind, j, timeout_ms) || say_account_trouble(saying, a, token))
+	if (say_datacenter_trouble(saying, kind, j, timeout_ms) || say_account_trouble(saying, a, poll->token))
 		return;
 	if (j->unknown_from_mono_ms <= world->mono_ms && world->mono_ms < j->unknown_to_mono_ms) {
 		say_error(saying, 404, "RESOURCE_NOT_FOUND", OBSERVED_NOT_FOUND);

@@ -11,6 +11,13 @@
 #include "util/buf.h"
 #include "world.h"
 
+/* A request for the state of a job, as it was understood. */
+struct poll {
+	int account, job, token;
+	int watches; /* the job's, when it was sent */
+	int64_t sent_mono_ms;
+};
+
 /* What a request will be answered. Zero-initialise it, end with zoho_saying_deinit. */
 struct zoho_saying {
 	enum http_error error; /* nobody answers */
@@ -24,7 +31,7 @@ struct zoho_saying {
 	enum word word; /* of OBSERVED_STATUS */
 };
 
-void zoho_say(int account, int job, int token, int64_t timeout_ms, struct zoho_saying *saying);
+void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *saying);
 void zoho_saying_deinit(struct zoho_saying *saying);
 
 /* The word for the job at that time. */

@@ -1,0 +1,43 @@
+/*
+ * What was seen of the daemon, and the judgement of each step as it happens: requests, programs,
+ * commits. What only shows at the end, or on disk, is judge.c's.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/child.h"
+#include "store/store.h"
+#include "zoho.h"
+
+/* A life begins: what only memory knew is forgotten. */
+void evidence_new_life(void);
+/* The configuration in force changes from one variant to another. */
+void evidence_reload(int from, int to);
+
+/* ---- requests ---- */
+
+struct poll evidence_poll(const struct http_request *request);
+void evidence_answer(const struct poll *poll, const struct zoho_saying *saying);
+
+/* ---- programs ---- */
+
+/* The index of the delivery. is_started: the program will really run. */
+int evidence_start(const struct child_spec *spec, bool is_started);
+void evidence_end(int delivery, const struct child_result *result);
+
+/* ---- what is written, and committed ---- */
+
+void evidence_event(const struct store_event *event);
+void evidence_delivery_add(const struct store_delivery *delivery);
+void evidence_delivery_put(const struct store_delivery *delivery);
+void evidence_commit(void);
+void evidence_rollback(void);
+
+/* Also for judge.c: takes over what a life committed in its last instant. */
+void evidence_take_event(const struct store_event *event);
+void evidence_take_delivery(const struct store_delivery *delivery);
+/* NULL if there is none. */
+struct seen_delivery *evidence_find_delivery(int64_t seq, int hook);
+uint64_t evidence_hash(const struct store_event *event);
