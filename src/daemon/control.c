@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/backups.h"
 #include "daemon/streams.h"
 #include "daemon/waiters.h"
 #include "util/mem.h"
@@ -36,6 +37,11 @@ static const struct route {
                 " after follow type account limit "},
         {LISTEN_GET, "/v1/accounts", DOOR_BOTH, control_get_accounts, ""},
         {LISTEN_GET, "/v1/hooks", DOOR_BOTH, control_get_hooks, ""},
+        {LISTEN_GET, "/v1/deliveries", DOOR_BOTH, control_get_deliveries,
+                " state hook limit before "},
+        {LISTEN_GET, "/v1/deliveries/{id}", DOOR_BOTH, control_get_delivery, ""},
+        {LISTEN_POST, "/v1/deliveries/{id}/retry", DOOR_ADMIN, control_retry_delivery, ""},
+        {LISTEN_GET, "/v1/backup", DOOR_ADMIN, control_get_backup, ""},
         {LISTEN_POST, "/v1/reload", DOOR_ADMIN, control_post_reload, ""},
 };
 
@@ -46,6 +52,7 @@ struct control *control_new(const struct control_context *context)
 	control->context = *context;
 	control->streams = streams_new(control);
 	control->waiters = waiters_new(control);
+	control->backups = backups_new(control);
 	return control;
 }
 
@@ -55,6 +62,7 @@ struct control *control_free(struct control *control)
 		return NULL;
 	streams_free(control->streams);
 	waiters_free(control->waiters);
+	backups_free(control->backups);
 	free(control);
 	return NULL;
 }
@@ -342,12 +350,18 @@ void control_publish(struct control *control)
 {
 	streams_pump(control->streams);
 	waiters_look(control->waiters);
+	backups_pump(control->backups);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 int64_t control_next_mono(const struct control *control)
 {
-	int64_t streams = streams_next_mono(control->streams);
-	int64_t waiters = waiters_next_mono(control->waiters);
+	int64_t next =
+	        earlier(streams_next_mono(control->streams), waiters_next_mono(control->waiters));
 
-	return streams < waiters ? streams : waiters;
+	return earlier(next, backups_next_mono(control->backups));
 }

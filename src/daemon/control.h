@@ -19,7 +19,7 @@ struct control_context {
 	struct tracker *tracker;
 	struct poller *poller;
 	struct hooks *hooks;
-	const char *config_file;
+	const char *config_file, *state_dir;
 	int64_t started_wall_ms, started_mono_ms;
 	/* Reloads the configuration: 0, or CONFIG_E_INVALID with problems, or a negative error. */
 	int (*reload)(void *arg, struct buf *result_json);

@@ -10,6 +10,8 @@
 
 enum { BODY_MAX_BYTES = 64 * 1024 };
 
+static const char no_room[] = "the disk is full: nothing was changed; try again when there is room";
+
 /*
  * A change is written at once and answered when it is committed, with the turn's end: the answer of
  * a change that the disk had no room for is 507.
@@ -18,9 +20,9 @@ struct answer {
 	struct journal_change change;
 	struct control *control;
 	struct listen_request *request; /* NULL: the client has left */
+	call_answer_fn *fn;
 	int status;
-	bool with_job;
-	char account[NAME_MAX_BYTES + 1], id[JOB_ID_MAX + 1];
+	char *account, *id; /* owned */
 };
 
 static void answer_on_gone(void *arg)
@@ -40,39 +42,38 @@ static void answer_on_done(struct journal_change *change, bool is_committed)
 	        .is_admin = true,
 	};
 
-	if (call.request && !is_committed)
-		call_problem(&call, 507,
-		        "the disk is full: nothing was changed; try again when there is room");
-	else if (call.request && answer->with_job)
-		control_get_job_as(&call, answer->status);
+	if (call.request && is_committed)
+		answer->fn(&call, answer->status);
 	else if (call.request)
-		call_no_content(&call, answer->status);
+		call_problem(&call, 507, "%s", no_room);
+	free(answer->account);
+	free(answer->id);
 	free(answer);
 }
 
-static void answer_after_commit(
-        struct call *call, const char *account, const char *id, int status, bool with_job)
+void call_answer_after_commit(struct call *call, call_answer_fn *fn, int status)
 {
 	struct answer *answer = MEM_NEW(struct answer);
 
-	answer->change.done = answer_on_done;
-	answer->control = call->control;
-	answer->request = call->request;
-	answer->status = status;
-	answer->with_job = with_job;
-	str_copy(answer->account, sizeof(answer->account), account);
-	str_copy(answer->id, sizeof(answer->id), id);
+	*answer = (struct answer){
+	        .change.done = answer_on_done,
+	        .control = call->control,
+	        .request = call->request,
+	        .fn = fn,
+	        .status = status,
+	        .account = call->account ? mem_strdup(call->account) : NULL,
+	        .id = call->id ? mem_strdup(call->id) : NULL,
+	};
 	listen_hold(call->request, answer_on_gone, answer);
 	journal_add(call->control->context.tracker->journal, &answer->change);
 	loop_wake(call->control->context.loop);
 }
 
-static bool has_room(struct call *call)
+bool call_has_room(struct call *call)
 {
 	if (!journal_is_full(call->control->context.tracker->journal))
 		return true;
-	call_problem(
-	        call, 507, "the disk is full: nothing was changed; try again when there is room");
+	call_problem(call, 507, "%s", no_room);
 	return false;
 }
 
@@ -160,7 +161,9 @@ static void watch(struct call *call, const struct job_wish *job, struct account 
 	}
 	if (!tracked)
 		tracker_watch(tracker, &wish);
-	answer_after_commit(call, account->name, job->id, tracked ? 200 : 201, true);
+	call->account = account->name;
+	call->id = job->id;
+	call_answer_after_commit(call, control_get_job_as, tracked ? 200 : 201);
 }
 
 void control_post_job(struct call *call)
@@ -172,7 +175,7 @@ void control_post_job(struct call *call)
 	const char *body = listen_body(call->request, &len);
 	enum json_error error = json_parse(body, len, BODY_MAX_BYTES, &json);
 
-	if (!has_room(call))
+	if (!call_has_room(call))
 		return;
 	if (error || json_root(json)->type != JSON_OBJECT) {
 		call_problem(call, 400,
@@ -196,7 +199,7 @@ static struct tracked *job_to_change(struct call *call)
 {
 	struct tracked *tracked = call_job(call);
 
-	if (!has_room(call))
+	if (!call_has_room(call))
 		return NULL;
 	if (!tracked)
 		call_problem(call, 404, "account %.63s has no watched job %.63s", call->account,
@@ -215,7 +218,7 @@ void control_delete_job(struct call *call)
 	if (!tracked)
 		return;
 	tracker_unwatch(call->control->context.tracker, tracked, true);
-	answer_after_commit(call, call->account, call->id, 204, false);
+	call_answer_after_commit(call, call_no_content, 204);
 }
 
 void control_poll_job(struct call *call)
@@ -229,7 +232,7 @@ void control_poll_job(struct call *call)
 		return;
 	}
 	poller_poll_now(call->control->context.poller, tracked);
-	answer_after_commit(call, call->account, call->id, 202, true);
+	call_answer_after_commit(call, control_get_job_as, 202);
 }
 
 static void set_paused(struct call *call, bool is_paused)
@@ -240,7 +243,7 @@ static void set_paused(struct call *call, bool is_paused)
 		return;
 	if (tracked->is_paused != is_paused)
 		tracker_pause(call->control->context.tracker, tracked, is_paused);
-	answer_after_commit(call, call->account, call->id, 202, true);
+	call_answer_after_commit(call, control_get_job_as, 202);
 }
 
 void control_pause_job(struct call *call)

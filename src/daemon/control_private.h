@@ -4,6 +4,7 @@
 #include "daemon/control.h"
 #include "wire/json.h"
 
+struct backups;
 struct streams;
 struct waiters;
 
@@ -11,6 +12,7 @@ struct control {
 	struct control_context context;
 	struct streams *streams;
 	struct waiters *waiters;
+	struct backups *backups;
 };
 
 /* One request being answered. */
@@ -32,6 +34,15 @@ void __attribute__((format(printf, 3, 4)))
 call_problem(struct call *call, int status, const char *format, ...);
 void call_no_content(struct call *call, int status);
 
+/* ---- changes ---- */
+
+typedef void call_answer_fn(struct call *call, int status);
+/* Holds the request until what was written is committed, then fn answers it; 507 if it was undone.
+ */
+void call_answer_after_commit(struct call *call, call_answer_fn *fn, int status);
+/* False: the disk is full, and the request was answered with 507. */
+bool call_has_room(struct call *call);
+
 /* ---- parameters: false = a problem was answered already ---- */
 
 bool call_limit(struct call *call, size_t *limit);
@@ -50,7 +61,7 @@ struct store *call_store(const struct call *call);
 /* ---- handlers ---- */
 
 /* The job of the path, with this status; 404 if there is none. */
-void control_get_job_as(struct call *call, int status);
+call_answer_fn control_get_job_as, control_get_delivery_as;
 
 call_fn control_get_status, control_get_accounts, control_get_hooks; /* control_status.c */
 call_fn control_get_jobs, control_get_job, control_get_history,
@@ -58,4 +69,7 @@ call_fn control_get_jobs, control_get_job, control_get_history,
 call_fn control_post_job, control_delete_job, control_poll_job, control_pause_job,
         control_resume_job;  /* control_change.c */
 call_fn control_post_reload; /* control_change.c */
-call_fn control_get_events;  /* streams.c */
+call_fn control_get_deliveries, control_get_delivery,
+        control_retry_delivery; /* control_deliveries.c */
+call_fn control_get_backup;     /* backups.c */
+call_fn control_get_events;     /* streams.c */

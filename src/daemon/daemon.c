@@ -38,6 +38,7 @@ enum {
 };
 
 struct daemon {
+	char *state_dir;   /* as at the start: it cannot change */
 	char *config_file; /* absolute; outlives every configuration that was read from it */
 	struct config *config;
 	struct rng rng;
@@ -322,6 +323,7 @@ static int load_config(struct daemon *daemon, const char *file)
 		return DAEMON_CONFIG;
 	log_set_level(daemon->config->log_level);
 	daemon->config_file = mem_strdup(daemon->config->file);
+	daemon->state_dir = mem_strdup(daemon->config->state_dir);
 	return 0;
 }
 
@@ -397,6 +399,7 @@ static int open_doors(struct daemon *daemon)
 	        .poller = daemon->poller,
 	        .hooks = daemon->hooks,
 	        .config_file = daemon->config_file,
+	        .state_dir = daemon->state_dir,
 	        .started_wall_ms = now.wall_ms,
 	        .started_mono_ms = now.mono_ms,
 	        .reload = daemon_reload,
@@ -549,6 +552,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	store_close(daemon->store);
 	config_free(daemon->config);
 	free(daemon->config_file);
+	free(daemon->state_dir);
 	mem_close_p(&daemon->runtime_lock);
 	free(daemon);
 	return NULL;

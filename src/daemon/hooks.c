@@ -461,11 +461,14 @@ int hooks_offer(void *arg, const struct store_event *event, const uint32_t *cand
 
 /* ---- loading and dispatching ---- */
 
+struct delivery *hooks_open(struct hooks *hooks, const struct store_delivery *row)
+{
+	return delivery_new(hooks, find_or_add(hooks, row->hook), row);
+}
+
 static int load_one(void *arg, const struct store_delivery *row)
 {
-	struct hooks *hooks = arg;
-
-	delivery_new(hooks, find_or_add(hooks, row->hook), row);
+	hooks_open(arg, row);
 	return 0;
 }
 

@@ -58,6 +58,11 @@ void hooks_drain(struct hooks *hooks);
 /* Claimed, running, or ended but not yet recorded. */
 size_t hooks_running(const struct hooks *hooks);
 
+/* Grants a delivery its attempts anew and makes it due now, for the next commit. 0, one of these,
+ * or a store error. */
+enum { HOOKS_E_NONE = 1, HOOKS_E_DELIVERED, HOOKS_E_RUNNING };
+int hooks_retry(struct hooks *hooks, int64_t delivery_id);
+
 struct hook_info {
 	const char *name;
 	const struct config_hook *config; /* NULL = parked */

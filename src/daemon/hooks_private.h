@@ -83,6 +83,9 @@ void hooks_queue(struct hooks *hooks, struct chain *chain);
 /* Takes the delivery out of its chain and frees both if they are of no more use. */
 void hooks_forget(struct hooks *hooks, struct delivery *delivery);
 
+/* Brings a row of the store into memory, at the end of its chain. */
+struct delivery *hooks_open(struct hooks *hooks, const struct store_delivery *row);
+
 /* attempt.c: the row of the delivery as it is in memory. */
 struct store_delivery attempt_row(
         const struct hooks *hooks, const struct delivery *delivery, enum delivery_state state);

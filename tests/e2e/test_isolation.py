@@ -4,7 +4,7 @@
 import time
 import unittest
 
-from harness import QUIET_S, TestCase, assert_unchanged, wait_for
+from harness import QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
 
 N = 200
 # How much longer a healthy data center may take beside a sick one than beside another healthy one.
@@ -15,13 +15,16 @@ LIFE = [{"state": "ADDED", "polls": 1}, {"state": "IN PROGRESS", "polls": 1},
 
 
 class Isolation(TestCase):
+    alone_s = None  # measured once
+
     def run_two(self, faults=()):
         """The time in which well's jobs finish, beside those of other, which has the faults."""
         stage = self.new_stage()
         sim = stage.sim(dcs=("well", "other"), script={
             "jobs": [{"id": "*", "life": LIFE}],
             "faults": [{"dc": "other", **fault} for fault in faults]})
-        stage.config({"a-other": stage.account([str(1000 + i) for i in range(N)], "other"),
+        stage.config({"a-other": stage.account([str(1000 + i) for i in range(N)], "other",
+                                                max_in_flight=50),
                       "b-well": stage.account([str(2000 + i) for i in range(N)], "well")},
                      hooks={"load": {"exec": ["/bin/true"], "parallel": 8}},
                      poll={"min_interval": "100ms", "max_interval": "200ms", "timeout": "2s"})
@@ -29,18 +32,19 @@ class Isolation(TestCase):
         daemon = stage.start()
         wait_for(lambda: self.finished(daemon, "b-well") == N, "the healthy account's jobs",
                  why=lambda: str(daemon.counts()))
-        return stage, sim, daemon, time.monotonic() - began
+        return sim, daemon, time.monotonic() - began
 
     @staticmethod
     def finished(daemon, account):
         return len(daemon.jobs(f"&account={account}&finished=true"))
 
     def check(self, faults, more=None):
-        stage, _, daemon, alone_s = self.run_two()
-        wait_for(lambda: self.finished(daemon, "a-other") == N, "the other account's jobs")
-        self.assert_stops(daemon)
-        stage, sim, daemon, beside_s = self.run_two(faults)
-        self.assertLess(beside_s, alone_s * SLOWER_AT_MOST + SLOWER_AT_MOST_S)
+        if Isolation.alone_s is None:
+            _, daemon, Isolation.alone_s = self.run_two()
+            wait_for(lambda: self.finished(daemon, "a-other") == N, "the other account's jobs")
+            self.assert_stops(daemon)
+        sim, daemon, beside_s = self.run_two(faults)
+        self.assertLess(beside_s, self.alone_s * SLOWER_AT_MOST + SLOWER_AT_MOST_S)
         self.assertLess(self.finished(daemon, "a-other"), N)
         for job in daemon.jobs("&account=a-other"):
             self.assertIn(job["state"], ("PENDING", "ADDED", "IN PROGRESS", "COMPLETED"))
@@ -134,7 +138,7 @@ class Throttling(TestCase):
         stage = self.stage
         stage.secret("bad", "1000.bad.bad")
         sim = stage.sim(script={"jobs": [{"id": "*", "life": LIFE}],
-                                "datacenters": {"eu": {"tokens": [stage.secret().read_text().strip()]}}})
+                                "datacenters": {"eu": {"tokens": [TOKEN]}}})
         bad = {**stage.account(["1", "2"]), "access_token_file": str(stage.dir / "bad")}
         stage.config({"bad": bad, "good": stage.account(["3", "4"])})
         daemon = stage.start()
@@ -147,7 +151,7 @@ class Throttling(TestCase):
         self.assertEqual([(e["type"], e["account"]) for e in events], [("account.paused", "bad")])
         # Its secret is replaced: it is asked at once, without a reload.
         (stage.dir / "bad").unlink()
-        stage.secret("bad", stage.secret().read_text().strip())
+        stage.secret("bad", TOKEN)
         daemon.wait_finished(4)
         events = [e for e in daemon.events() if e["type"].startswith("account.")]
         self.assertEqual([(e["type"], e["account"]) for e in events],

@@ -1,0 +1,314 @@
+#!/usr/bin/env python3
+"""Reloads in full flight: no event is lost or repeated, no hook runs twice."""
+
+import itertools
+import json
+import pathlib
+import unittest
+
+from harness import QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
+
+N_MANY = 1000
+N_STEADY = 20
+N_RELOADS = 6
+STATES = ["ADDED", "IN PROGRESS", "COMPLETED"]
+
+
+class Many(TestCase):
+    """A thousand jobs go and a thousand others come, again and again, while all are polled."""
+
+    def test_a_thousand_jobs_go_and_come(self):
+        stage = self.stage
+        self.sim = stage.sim(script={"jobs": [{"id": "*", "life": [
+            {"state": "ADDED", "polls": 2}, {"state": "IN PROGRESS", "polls": 2},
+            {"state": "COMPLETED"}]}]})
+        self.steady = [str(10000 + i) for i in range(N_STEADY)]
+        self.groups = [[str(base + i) for i in range(N_MANY)] for base in (20000, 30000)]
+        self.write(self.groups[0])
+        daemon = stage.start()
+        stream = daemon.follow()
+        for i in range(1, N_RELOADS + 1):
+            polls = len(self.sim.requests())
+            wait_for(lambda: len(self.sim.requests()) > polls + 100 or
+                     daemon.counts()["finished"] == daemon.counts()["watched"], "polls")
+            self.write(self.groups[i % 2])
+            result = daemon.reload()
+            self.assertEqual(result.status, 200, result.data)
+            told = result.json()
+            self.assertEqual((told["watched"], told["unwatched"], told["kept"]),
+                             (N_MANY, N_MANY, N_STEADY))
+        self.write(self.groups[0] + self.groups[1])
+        self.assertEqual(daemon.reload().status, 200)
+        daemon.wait_finished(2 * N_MANY + N_STEADY, deadline_s=50)
+        daemon.wait_delivered()
+        events = daemon.events()
+        wait_for(lambda: len(stream.lines) >= len(events), "the stream")
+        self.assertEqual(stream.events(), events)
+        stream.close()
+        self.assert_stops(daemon)
+        self.check_events(events)
+        self.check_deliveries(events)
+        self.check_polls()
+
+    def write(self, many):
+        """The many stand in a file of their own, the steady ones in the configuration."""
+        stage = self.stage
+        (stage.dir / "many.jobs").write_text(
+            "# id, then its name\n" + "".join(f"{i} number {i}\n" for i in many))
+        hooks = {"steady": stage.hook("steady", on=["job.*"]),
+                 "count": {"exec": ["/bin/true"], "parallel": 4}}
+        stage.config({"acme": stage.account(
+            [{"id": i, "hooks": ["steady", "count"]} for i in self.steady],
+            jobs_file="many.jobs", hooks=["count"], max_in_flight=20)}, hooks=hooks)
+
+    def check_events(self, events):
+        self.assertEqual([event["seq"] for event in events], list(range(1, len(events) + 1)))
+        by_job = {}
+        for event in events:
+            by_job.setdefault(event["job_id"], []).append(event)
+        self.assertEqual(set(by_job), {*self.steady, *self.groups[0], *self.groups[1]})
+        for job_id, mine in by_job.items():
+            steps = [e["to_state"] for e in mine if e["to_state"]]
+            self.assertEqual(steps, STATES, job_id)
+            froms = [e["from_state"] for e in mine if e["to_state"]]
+            self.assertEqual(froms, [None, *STATES[:-1]])
+            # Watched, then unwatched and watched in turn, and no step while nobody watches.
+            is_watched = False
+            for event in mine:
+                if event["type"] in ("job.watched", "job.unwatched"):
+                    self.assertNotEqual(is_watched, event["type"] == "job.watched", job_id)
+                    is_watched = not is_watched
+                else:
+                    self.assertTrue(is_watched, (job_id, event["type"]))
+            self.assertTrue(is_watched)
+            n_watched = sum(e["type"] == "job.watched" for e in mine)
+            if job_id in self.steady:
+                self.assertEqual(n_watched, 1)
+            else:
+                self.assertEqual(n_watched, 1 + N_RELOADS // 2)
+
+    def check_deliveries(self, events):
+        rows = self.stage.rows("SELECT * FROM deliveries")
+        completed = {e["seq"] for e in events if e["type"] == "job.completed"}
+        count = [row for row in rows if row["hook"] == "count"]
+        self.assertEqual(sorted(row["event_seq"] for row in count), sorted(completed))
+        self.assertEqual({(row["state"], row["attempts"]) for row in rows}, {("delivered", 1)})
+        due = [e["seq"] for e in events if e["job_id"] in self.steady]
+        self.assertEqual([record.seq for record in self.stage.records()], due)
+
+    def check_polls(self):
+        """A job that is finished is not polled when it is watched once more."""
+        for _, polls in itertools.groupby(
+                sorted(self.sim.requests(), key=lambda r: (r["job"], r["seq"])),
+                key=lambda r: r["job"]):
+            states = [r["state"] for r in polls]
+            # One whose answer came when it was no longer watched is asked again, once a reload.
+            self.assertLessEqual(states.count("COMPLETED"), 1 + N_RELOADS)
+            self.assertEqual(states[-1], "COMPLETED")
+
+
+class Changes(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.sim = self.stage.sim(script={"jobs": [
+            {"id": "1-9", "life": [{"state": "ADDED"}]},
+            {"id": "10-19", "life": [{"state": "ADDED", "polls": 2}, {"state": "COMPLETED"}]}]})
+
+    def types(self, daemon, job_id):
+        history = daemon.get(f"/v1/jobs/acme/{job_id}/history").json()["events"]
+        return [event["type"] for event in history]
+
+    def polls(self, job_id):
+        return sum(r["job"] == job_id for r in self.sim.requests())
+
+    def test_a_job_leaves_and_comes_back(self):
+        stage = self.stage
+        stage.config({"acme": stage.account(["1", "2"])})
+        daemon = stage.start()
+        wait_for(lambda: self.polls("1") and self.polls("2"), "polls")
+        wait_for(lambda: len(self.types(daemon, "2")) == 2, "its first state")
+        stage.config({"acme": stage.account(["1"])})
+        self.assertEqual(daemon.reload().status, 200)
+        self.assertEqual([job["id"] for job in daemon.jobs()], ["1"])
+        gone = daemon.job("acme", "2")
+        self.assertEqual((gone["state"], gone["watched"], gone["next_poll"]), ("ADDED", False, None))
+        self.assertEqual(self.types(daemon, "2"), ["job.watched", "job.added", "job.unwatched"])
+        # A request on its way may arrive yet.
+        wait_for(lambda: daemon.status()["in_flight"] <= 1, "quiet")
+        polls = self.polls("2")
+        assert_unchanged(lambda: self.polls("2") <= polls + 1, QUIET_S, "polls of what left")
+        stage.config({"acme": stage.account([{"id": "2", "name": "back again"}, "1"])})
+        self.assertEqual(daemon.reload().status, 200)
+        back = daemon.job("acme", "2")
+        self.assertEqual((back["state"], back["watched"], back["name"]),
+                         ("ADDED", True, "back again"))
+        polls = self.polls("2")
+        wait_for(lambda: self.polls("2") > polls, "polls of what came back")
+        self.assertEqual(self.types(daemon, "2"),
+                         ["job.watched", "job.added", "job.unwatched", "job.watched"])
+
+    def test_keys_that_need_a_restart_are_named(self):
+        stage = self.stage
+        stage.config({"acme": stage.account(["1"])})
+        daemon = stage.start()
+        other = stage.dir / "other"
+        other.mkdir()
+        for changed in ({"state_dir": str(other)}, {"runtime_dir": str(other)},
+                        {"max_clients": 7}):
+            with self.subTest(changed=changed):
+                stage.config({"acme": stage.account(["1", "2"])}, **changed)
+                reply = daemon.reload()
+                self.assertEqual(reply.status, 422)
+                self.assertEqual(reply.content_type, "application/problem+json")
+                self.assertIn(next(iter(changed)), reply.json()["detail"])
+                self.assertEqual([job["id"] for job in daemon.jobs()], ["1"])
+        stage.config({"acme": stage.account(["1"])}, max_clients=8, state_dir=str(other))
+        self.assertRegex(daemon.reload().json()["detail"], "state_dir.*max_clients")
+
+    def test_a_bad_config_is_refused_with_every_problem(self):
+        stage = self.stage
+        stage.config({"acme": stage.account(["1"])})
+        daemon = stage.start()
+        stage.config({"acme": stage.account(["1", "x"], nonsense=1)}, poll={"max_interval": "9"})
+        reply = daemon.reload()
+        self.assertEqual((reply.status, reply.content_type), (422, "application/problem+json"))
+        problem = reply.json()
+        self.assertEqual(problem["status"], 422)
+        self.assertGreaterEqual(len(problem["errors"]), 3)
+        text = stage.config_file.read_text().splitlines()
+        for error in problem["errors"]:
+            self.assertEqual(error["file"], str(stage.config_file))
+            self.assertLessEqual(error["line"], len(text))
+            self.assertTrue(error["detail"] and error["column"])
+        self.assertEqual(len(daemon.jobs()), 1)
+        polls = self.polls("1")
+        wait_for(lambda: self.polls("1") > polls, "the old configuration at work")
+
+    def test_a_new_token_is_taken_without_a_reload(self):
+        stage = self.stage
+        stage.config({"acme": stage.account(["1"])})
+        stage.start()
+        wait_for(lambda: self.polls("1") > 1, "polls")
+        self.assertEqual(len({r["token"] for r in self.sim.requests()}), 1)
+        stage.secret("token", TOKEN[::-1].replace("0001", "1000", 1))
+        wait_for(lambda: len({r["token"] for r in self.sim.requests()}) == 2, "the new token")
+        old = self.sim.requests()[0]["token"]
+        at = len(self.sim.requests())
+        wait_for(lambda: len(self.sim.requests()) > at + 3, "more polls")
+        self.assertNotIn(old, {r["token"] for r in self.sim.requests()[at:]})
+
+    def test_a_token_that_became_unfit_is_not_used(self):
+        """While it cannot be read, the old one goes on; what is wrong is said."""
+        stage = self.stage
+        stage.config({"acme": stage.account(["1"])})
+        daemon = stage.start()
+        wait_for(lambda: self.polls("1") > 1, "polls")
+        stage.secret("token", "two words")
+        wait_for(lambda: daemon.account("acme")["token"]["problem"], "the problem")
+        polls = self.polls("1")
+        wait_for(lambda: self.polls("1") > polls, "polls")
+        self.assertEqual(len({r["token"] for r in self.sim.requests()}), 1)
+
+    def test_a_new_hook_gets_no_old_events(self):
+        stage = self.stage
+        stage.config({"acme": stage.account(["10", "11"])}, hooks={"old": stage.hook("old")})
+        daemon = stage.start()
+        daemon.wait_finished(2)
+        daemon.wait_delivered()
+        stage.config({"acme": stage.account(["10", "11", "12"])},
+                     hooks={"old": stage.hook("old"), "new": stage.hook("new")})
+        self.assertEqual(daemon.reload().status, 200)
+        daemon.wait_finished(3)
+        daemon.wait_delivered()
+        assert_unchanged(lambda: len(stage.records()), QUIET_S, "runs")
+        ran = sorted((record.hook, record.job[1]) for record in stage.records())
+        self.assertEqual(ran, [("new", "12"), ("old", "10"), ("old", "11"), ("old", "12")])
+
+    def test_what_a_removed_hook_owes_waits_for_its_return(self):
+        stage = self.stage
+        failing = stage.hook("load", then="exit 1\n", retry_first="20ms", retry_max="40ms",
+                             attempts=1000)
+        stage.config({"acme": stage.account(["10"])}, hooks={"load": failing})
+        daemon = stage.start()
+        stage.wait_records(2)
+        stage.config({"acme": stage.account(["10"])})
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: [h["running"] for h in daemon.status()["hooks"]] == [0], "the last run")
+        assert_unchanged(lambda: len(stage.records()), QUIET_S, "runs of a removed hook")
+        hook = daemon.status()["hooks"][0]
+        self.assertEqual((hook["name"], hook["pending"]), ("load", 1))
+        self.assert_stops(daemon)
+        daemon = stage.start()
+        assert_unchanged(lambda: len(stage.records()), QUIET_S, "runs of a removed hook")
+        stage.config({"acme": stage.account(["10"])}, hooks={"load": stage.hook("load")})
+        self.assertEqual(daemon.reload().status, 200)
+        daemon.wait_delivered()
+        last = max(stage.records(), key=lambda record: record.attempt)
+        self.assertEqual({record.id for record in stage.records()}, {last.id})
+        self.assert_stops(daemon)
+        rows = stage.rows("SELECT * FROM deliveries")
+        self.assertEqual([(row["state"], row["attempts"]) for row in rows],
+                         [("delivered", last.attempt)])
+
+    def test_a_reload_while_a_hook_runs(self):
+        stage = self.stage
+        waiting = "while ! [ -e \"$1/../go\" ]; do sleep 0.02; done\n"
+        hooks = {"slow": stage.hook("slow", then=waiting)}
+        stage.config({"acme": stage.account(["10"])}, hooks=hooks)
+        daemon = stage.start()
+        stage.wait_records(1)
+        for i in range(5):
+            stage.config({"acme": stage.account(["10", str(11 + i)])}, hooks=hooks)
+            self.assertEqual(daemon.reload().status, 200)
+        (stage.dir / "go").touch()
+        wait_for(lambda: daemon.job("acme", "15")["finished"], "the last job")
+        daemon.wait_delivered()
+        self.assertEqual(len({record.id for record in stage.records()}), len(stage.records()))
+
+    def test_an_account_leaves_and_comes_back(self):
+        stage = self.stage
+        both = {"acme": stage.account(["1", "10"]), "bolt": stage.account(["2"])}
+        stage.config(both)
+        daemon = stage.start()
+        daemon.wait_finished(1)
+        wait_for(lambda: daemon.job("acme", "1")["state"] == "ADDED", "its state")
+        stage.config({"bolt": both["bolt"]})
+        self.assertEqual(daemon.reload().status, 200)
+        self.assertEqual([a["name"] for a in daemon.get("/v1/accounts").json()["accounts"]],
+                         ["bolt"])
+        self.assertEqual(daemon.get("/v1/jobs?account=acme").status, 404)
+        self.assertEqual(daemon.job("acme", "10")["state"], "COMPLETED")
+        self.assert_stops(daemon)
+        daemon = stage.start()
+        self.assertEqual([job["id"] for job in daemon.jobs()], ["2"])
+        stage.config(both)
+        self.assertEqual(daemon.reload().status, 200)
+        polls = self.polls("1"), self.polls("10")
+        wait_for(lambda: self.polls("1") > polls[0], "polls")
+        self.assertEqual(self.polls("10"), polls[1])
+        self.assertEqual(daemon.job("acme", "10")["state"], "COMPLETED")
+
+    def test_included_files(self):
+        stage = self.stage
+        directory = stage.dir / "conf.d"
+        directory.mkdir()
+        (directory / "10-sim.yaml").write_text(self.sim.port_file.read_text())
+        (directory / "20-acme.yaml").write_text(json.dumps(
+            {"accounts": {"acme": stage.account(["1"])}}))
+        stage.config({}, include=["conf.d/*.yaml"])
+        daemon = stage.start()
+        self.assertEqual([job["id"] for job in daemon.jobs()], ["1"])
+        (directory / "30-bolt.yaml").write_text(json.dumps(
+            {"accounts": {"bolt": stage.account(["2"])}}))
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.polls("2"), "its poll")
+        (directory / "40-twice.yaml").write_text(json.dumps(
+            {"accounts": {"bolt": stage.account(["3"])}}))
+        reply = daemon.reload()
+        self.assertEqual(reply.status, 422)
+        files = {pathlib.Path(error["file"]).name for error in reply.json()["errors"]}
+        self.assertEqual(files, {"40-twice.yaml"})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,34 @@
+/*
+ * Faults planted into the daemon's own doing, one at a time: a simulation that does not find them
+ * would find nothing.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+enum plant {
+	PLANT_NONE,
+	PLANT_ACK_BEFORE_RUN,
+	PLANT_TELL_BEFORE_COMMIT,
+	PLANT_DUPLICATE_EVENT,
+	PLANT_LOST_OUTBOX_ROW,
+	PLANT_POLL_FINISHED,
+	PLANT_OTHER_ID,
+	PLANT_INVENTED_STATE,
+	PLANT_POLL_EARLY,
+	PLANT_TOO_MANY_IN_FLIGHT,
+	PLANT_STREAM_GAP,
+	PLANT_STREAM_REPEATS,
+	PLANT_FORGOTTEN_DELIVERY,
+	PLANT_OUT_OF_ORDER,
+	PLANT_NO_SYNC,
+	PLANT_NO_HOLD,
+	PLANT_LOST_WAKEUP,
+	PLANTS,
+};
+
+void plant_set(enum plant plant);
+bool plant_is(enum plant plant);
+const char *plant_name(enum plant plant);
+/* PLANTS if there is none of that name. */
+enum plant plant_by_name(const char *name);
