@@ -345,6 +345,7 @@ void child_start(struct children *children, const struct child_spec *spec, child
 		child_finish(child);
 		return;
 	}
+	child->input_at = child->process.input_written;
 	child->exit_event = child_watch(child, child->process.pidfd, EV_READ, child_on_exit);
 	child->output_event =
 	        child_watch(child, child->process.output_fd, EV_READ, child_on_output);

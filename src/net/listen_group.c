@@ -159,7 +159,10 @@ void listen_group_set_timer(struct listen_group *group)
 static void listen_group_on_timer(void *arg)
 {
 	struct listen_group *group = arg;
+	struct listen *listen;
 
+	TAILQ_FOREACH(listen, &group->listens, link)
+	listen_look_at_requests(listen);
 	listen_group_count(group);
 	/* Also when it is on already: listen_on_accept_error() may have switched one off. */
 	if (!listen_group_is_full(group))

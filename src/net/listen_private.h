@@ -65,6 +65,8 @@ struct listen {
 void listen_on_request(struct evhttp_request *http_request, void *arg);
 /* Forgets every request that is not answered, telling whoever held it. */
 void listen_drop_requests(struct listen *listen);
+/* Ends those whose peer left and whose own event cannot tell; for the group's timer. */
+void listen_look_at_requests(struct listen *listen);
 /* The time-outs of a connection that waits for a request. */
 void listen_set_idle_timeouts(struct bufferevent *bev);
 

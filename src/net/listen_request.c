@@ -6,9 +6,13 @@
  *   NEW, HELD --begin--> STREAM --end--> gone
  *   HELD, STREAM: the peer leaves --> on_gone, gone
  *
- * The peer's leaving is seen by an event of our own for EV_CLOSED. evhttp itself does not read
- * while a request is held, and enabling EV_READ behind its back ends the process when one further
- * byte comes. A half-close counts as leaving.
+ * The peer's leaving is seen by an event of our own: evhttp does not read while a request is held,
+ * and enabling its bufferevent's EV_READ behind its back ends the process when one further byte
+ * comes. The event reads nothing. It asks for EV_READ beside EV_CLOSED since libevent 2.1 makes a
+ * reset connection (EPOLLERR: the peer left with unread bytes) ready for reading and writing only:
+ * EV_CLOSED alone would not fire, and the loop would spin for ever. Where bytes wait that are
+ * nobody's yet, EV_READ would spin as well; such a connection is looked at by the group's timer
+ * instead. A half-close counts as leaving.
  *
  * evhttp frees its request together with the connection, but for one case: it found out by itself
  * while we were not done; then it has cut the request loose, which shows as a request without
@@ -19,6 +23,7 @@
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/keyvalq_struct.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -37,8 +42,8 @@ struct listen_request {
 	struct listen_uri uri;
 	listen_gone_fn *on_gone;
 	void *arg;
-	struct event *closed; /* owned; NULL while NEW */
-	char *body;           /* owned; NULL = not asked for yet */
+	struct event *watch; /* owned; NULL while NEW */
+	char *body;          /* owned; NULL = not asked for yet */
 };
 
 static struct bufferevent *listen_request_bev(const struct listen_request *request)
@@ -50,8 +55,8 @@ static struct bufferevent *listen_request_bev(const struct listen_request *reque
 static void listen_request_free(struct listen_request *request)
 {
 	TAILQ_REMOVE(&request->listen->requests, request, link);
-	if (request->closed)
-		event_free(request->closed);
+	if (request->watch)
+		event_free(request->watch);
 	listen_uri_deinit(&request->uri);
 	free(request->body);
 	free(request);
@@ -80,13 +85,45 @@ static void listen_on_close(struct evhttp_connection *connection, void *arg)
 		on_gone(on_gone_arg);
 }
 
-static void listen_on_peer_left(evutil_socket_t fd, short what, void *arg)
+static bool listen_request_is_left(const struct listen_request *request)
+{
+	struct pollfd fd = {
+	        .fd = bufferevent_getfd(listen_request_bev(request)), .events = POLLRDHUP};
+
+	return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLERR | POLLHUP | POLLRDHUP));
+}
+
+/* Fires once; if it was for bytes, listen_look_at_requests() goes on. */
+static void listen_on_peer_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct listen_request *request = arg;
 
 	(void)fd;
 	(void)what;
-	evhttp_connection_free(request->connection);
+	if (listen_request_is_left(request))
+		evhttp_connection_free(request->connection);
+}
+
+static struct listen_request *listen_find_left(const struct listen *listen)
+{
+	struct listen_request *request;
+
+	TAILQ_FOREACH(request, &listen->requests, link)
+	{
+		if (request->watch && !event_pending(request->watch, EV_READ, NULL) &&
+		        listen_request_is_left(request))
+			return request;
+	}
+	return NULL;
+}
+
+void listen_look_at_requests(struct listen *listen)
+{
+	struct listen_request *request;
+
+	/* From the front again: on_gone may have answered any other. */
+	while ((request = listen_find_left(listen)))
+		evhttp_connection_free(request->connection);
 }
 
 void listen_drop_requests(struct listen *listen)
@@ -330,12 +367,12 @@ static void listen_request_watch(struct listen_request *request)
 	struct event_base *base = loop_event_base(request->listen->group->loop);
 	int fd = bufferevent_getfd(listen_request_bev(request));
 
-	if (request->closed)
+	if (request->watch)
 		return;
-	request->closed = event_new(base, fd, EV_CLOSED, listen_on_peer_left, request);
-	if (!request->closed)
+	request->watch = event_new(base, fd, EV_READ | EV_CLOSED, listen_on_peer_event, request);
+	if (!request->watch)
 		abort();
-	event_add(request->closed, NULL);
+	event_add(request->watch, NULL);
 }
 
 void listen_hold(struct listen_request *request, listen_gone_fn *on_gone, void *arg)

@@ -137,6 +137,22 @@ static int spawn_open_pidfd(struct spawned *process)
 	return error;
 }
 
+static size_t spawn_fill_pipe(int fd, const struct child_spec *spec)
+{
+	size_t written = 0;
+
+	while (spec->input && written < spec->input_len) {
+		ssize_t n = write(fd, spec->input + written, spec->input_len - written);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break; /* full: the rest follows from the loop */
+		written += (size_t)n;
+	}
+	return written;
+}
+
 static int spawn_with_pipes(
         const struct child_spec *spec, int input[2], int output[2], struct spawned *process)
 {
@@ -144,6 +160,8 @@ static int spawn_with_pipes(
 
 	if (!error)
 		error = spawn_pipe(output, 0);
+	if (!error)
+		process->input_written = spawn_fill_pipe(input[1], spec);
 	if (!error)
 		error = spawn_exec(spec, input[0], output[1], &process->pid);
 	if (error < 0)

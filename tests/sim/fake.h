@@ -42,9 +42,17 @@ struct peer {
 	void (*on_end)(void *arg); /* of a stream */
 	void *arg;
 };
-/* door: "query.sock" or "admin.sock". NULL: it is not open. target: path and query, not encoded. */
+/*
+ * door: "query.sock" or "admin.sock". NULL: it is not open, or there is no place. target: path and
+ * query, not encoded.
+ */
 struct listen_request *fake_request_new(struct loop *loop, const char *door, const char *method,
         const char *target, const char *body, const struct peer *peer);
+/*
+ * Hands it to the daemon, which may answer at once: the request may be gone then. The headers (NULL
+ * = none) live as long as it does.
+ */
+void fake_request_begin(struct listen_request *request, const char *accept, const char *last_event_id);
 /* The peer leaves. Its functions are not called any more. */
 void fake_request_leave(struct listen_request *request);
 /* The peer has read n bytes of the stream. */

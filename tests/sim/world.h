@@ -127,7 +127,7 @@ struct world_job {
 	bool is_asked_for; /* by a client: may be sooner */
 	bool is_revived;   /* likewise, after it was LOST */
 	int refused_token; /* 1 + number: may be sooner with another; 0 = none */
-	bool is_paused_by_client;
+	bool is_paused_by_client, may_be_paused; /* surely; as a client may have had it */
 
 	/* What was committed, or found on disk. */
 	int32_t last_event;
@@ -140,6 +140,7 @@ struct world_job {
 struct seen_event {
 	uint64_t hash;       /* of all that it says */
 	uint64_t input_hash; /* of what hooks were given; 0 = none was yet */
+	uint64_t line_hash;  /* of what readers were given; likewise */
 	int32_t job, account;
 	int32_t previous; /* of the same job (or account): seq; 0 = none */
 	int32_t first_delivery; /* 1 + index; 0 = none */

@@ -14,8 +14,11 @@
 #include "plant.h"
 #include "store/store.h"
 #include "util/clock.h"
+#include "util/str.h"
 #include "wire/reply.h"
 
+int __real_store_open(const char *dir, struct store **out, struct buf *words);
+int __wrap_store_open(const char *dir, struct store **out, struct buf *words);
 int __real_store_event_append(struct store *store, struct store_event *event);
 int __wrap_store_event_append(struct store *store, struct store_event *event);
 int __real_store_delivery_add(struct store *store, struct store_delivery *delivery);
@@ -65,6 +68,17 @@ ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags)
 }
 
 /* ---- events ---- */
+
+int __wrap_store_open(const char *dir, struct store **out, struct buf *words)
+{
+	int r = __real_store_open(dir, out, words);
+
+	if (r == 0 && world->instance[0] && strcmp(world->instance, store_instance(*out)) != 0)
+		world_fail("the database is another one than before");
+	if (r == 0)
+		str_copy(world->instance, sizeof(world->instance), store_instance(*out));
+	return r;
+}
 
 int __wrap_store_event_append(struct store *store, struct store_event *event)
 {

@@ -434,7 +434,7 @@ START_TEST(test_chunked_bodies_are_refused)
 	static const char *const heads[] = {
 	        "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
 	        "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
-	        "Transfer-Encoding: gzip, chunked\r\n\r\n"};
+	        "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"};
 	struct bench bench;
 	struct client client;
 
@@ -443,8 +443,11 @@ START_TEST(test_chunked_bodies_are_refused)
 		client_open(&client, &bench);
 		client_say(&client, "POST / HTTP/1.1\r\nHost: x\r\n");
 		client_say(&client, heads[i]);
-		client_expect(&bench, &client, "HTTP/1.1 411 ");
+		/* Later versions of evhttp refuse some of them by themselves. */
+		client_expect(&bench, &client, "HTTP/1.1 4");
 		client_expect_end(&bench, &client);
+		ck_assert(strstr(client.got.data, " 411 ") ||
+		          (i > 0 && strstr(client.got.data, " 400 ")));
 		ck_assert_ptr_nonnull(strstr(client.got.data, "Connection: close\r\n"));
 		client_close(&client);
 	}
@@ -668,6 +671,32 @@ START_TEST(test_leaving_is_noticed)
 	}
 	bench_deinit(&bench);
 	ck_assert_uint_eq(bench.n_gone, n);
+}
+END_TEST
+
+START_TEST(test_leaving_with_unread_bytes_does_not_spin)
+{
+	static const char *const more[] = {"", "GET /more"};
+	struct bench bench;
+	struct client client;
+	unsigned n_turns;
+
+	bench_init(&bench);
+	for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+		client_open(&client, &bench);
+		/* The first reply stays unread, so that the close becomes a reset. */
+		client_get(&client, "/");
+		client_get(&client, "/hold");
+		expect_count(&bench, are_held, i + 1);
+		client_say(&client, more[i]);
+		netkit_run_for(&bench.kit, 20);
+		client_close(&client);
+		n_turns = bench.kit.n_turns;
+		expect_count(&bench, are_gone, i + 1);
+		ck_assert_uint_lt(bench.kit.n_turns - n_turns, 1000);
+	}
+	expect_count(&bench, are_clients, 0);
+	bench_deinit(&bench);
 }
 END_TEST
 
@@ -896,14 +925,14 @@ static int try_unix(struct bench *bench, const char *path, char *words, size_t s
 	return result;
 }
 
-static void leave_socket(const char *path, int type)
+static int make_socket(const char *path, int type)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 
 	strcpy(address.sun_path, path);
 	ck_assert_int_eq(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
+	return fd;
 }
 
 START_TEST(test_what_stands_in_the_way)
@@ -914,6 +943,7 @@ START_TEST(test_what_stands_in_the_way)
 	cleanup(mem_free_p) char *longest = NULL;
 	cleanup(mem_free_p) char *too_long = NULL;
 	char words[256] = "";
+	int fd;
 
 	bench_init(&bench);
 	other = mem_printf("%s/other", bench.dir);
@@ -931,10 +961,12 @@ START_TEST(test_what_stands_in_the_way)
 	ck_assert_int_eq(try_unix(&bench, bench.path, words, sizeof(words)), LISTEN_E_BUSY);
 	ck_assert_int_eq(try_unix(&bench, bench.path, NULL, 0), LISTEN_E_BUSY);
 	/* Dead. */
-	leave_socket(other, SOCK_STREAM);
+	close(make_socket(other, SOCK_STREAM));
 	ck_assert_int_eq(try_unix(&bench, other, words, sizeof(words)), 0);
-	leave_socket(other, SOCK_DGRAM);
-	ck_assert_int_ne(try_unix(&bench, other, words, sizeof(words)), 0);
+	/* Alive, of another kind. */
+	fd = make_socket(other, SOCK_DGRAM);
+	ck_assert_int_eq(try_unix(&bench, other, words, sizeof(words)), LISTEN_E_BUSY);
+	close(fd);
 	unlink(other);
 	/* No sockets. */
 	close(open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
@@ -956,7 +988,7 @@ START_TEST(test_only_its_own_socket_is_unlinked)
 
 	bench_init(&bench);
 	unlink(bench.path);
-	leave_socket(bench.path, SOCK_STREAM);
+	close(make_socket(bench.path, SOCK_STREAM));
 	bench.listen = listen_free(bench.listen);
 	ck_assert_int_eq(access(bench.path, F_OK), 0);
 	bench_deinit(&bench);
@@ -1063,6 +1095,7 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_descriptors_limit_the_cap);
 	tcase_add_test(tests, test_held_request_is_answered_later);
 	tcase_add_test(tests, test_leaving_is_noticed);
+	tcase_add_test(tests, test_leaving_with_unread_bytes_does_not_spin);
 	tcase_add_test(tests, test_many_held_requests_all_leave);
 	tcase_add_test(tests, test_free_tells_the_holders_and_hangs_up);
 	tcase_add_test(tests, test_stream);

@@ -1,0 +1,440 @@
+/*
+ * Clients of the sockets: readers of the stream of events, who come and go and must get every event
+ * once; one who asks at random; and one who changes things, as the admin socket allows.
+ *
+ * Whoever asked while the daemon died has no answer: what became of the wish is not known then.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "evidence.h"
+#include "fake.h"
+#include "scenario.h"
+#include "util/buf.h"
+#include "util/hash.h"
+#include "util/mem.h"
+#include "util/str.h"
+#include "wire/json.h"
+
+enum { RETRY_MS = 2000, ASK_EVERY_MS = 120 * 1000, CHANGE_EVERY_MS = 200 * 1000 };
+
+/* ---- readers ---- */
+
+struct reader {
+	struct loop *loop;
+	struct alarm alarm;
+	struct listen_request *request; /* NULL = not connected */
+	struct buf line;
+	char last_event_id[24];
+	int number;
+};
+
+static struct reader readers[WORLD_READERS];
+
+static bool is_sse(const struct reader *reader)
+{
+	return reader->number == 1;
+}
+
+static bool is_slow(const struct reader *reader)
+{
+	return reader->number == 2;
+}
+
+static void read_event(struct reader *reader, const struct json *json, const char *line)
+{
+	struct world_reader *known = &world->readers[reader->number];
+	struct seen_event *event;
+	uint64_t hash = hash_bytes(line, strlen(line)) | 1;
+	int64_t seq = 0;
+	const char *type = json_get_string(json, json_root(json), "type");
+
+	if (!json_get_integer(json, json_root(json), "seq", &seq) || !type)
+		world_fail("a reader got what is no event: %.200s", line);
+	if (seq != known->seq + 1)
+		world_fail("reader %d had event %" PRId64 " and got %" PRId64, reader->number, known->seq,
+		        seq);
+	if (seq > world->committed_seq)
+		world_fail("reader %d got event %" PRId64 ", which is not committed", reader->number, seq);
+	event = &world->events[seq];
+	if (event_type_by_name(type) != event->type)
+		world_fail("reader %d got event %" PRId64 " as %s", reader->number, seq, type);
+	if (event->line_hash && event->line_hash != hash)
+		world_fail("event %" PRId64 " does not read the same each time", seq);
+	event->line_hash = hash;
+	known->seq = seq;
+}
+
+static void read_line(struct reader *reader, const char *line)
+{
+	cleanup(json_free_p) struct json *json = NULL;
+	int64_t last_seq;
+
+	if (!*line || str_has_prefix(line, "id: "))
+		return;
+	if (str_has_prefix(line, "data: "))
+		line += strlen("data: ");
+	else if (str_has_prefix(line, ": "))
+		line += strlen(": ");
+	if (json_parse(line, strlen(line), 1 << 20, &json) != JSON_OK)
+		world_fail("a reader got what is no JSON: %.200s", line);
+	if (!str_is_equal(json_get_string(json, json_root(json), "type"), "heartbeat"))
+		read_event(reader, json, line);
+	else if (!json_get_integer(json, json_root(json), "last_seq", &last_seq) ||
+	         last_seq > world->committed_seq)
+		world_fail("a heartbeat promises event %" PRId64 ", which is not committed", last_seq);
+}
+
+static void reader_on_chunk(void *arg, const char *bytes, size_t len)
+{
+	struct reader *reader = arg;
+	char *end;
+
+	buf_add(&reader->line, bytes, len);
+	while (reader->line.len > 0 && (end = strchr(reader->line.data, '\n'))) {
+		*end = '\0';
+		read_line(reader, reader->line.data);
+		buf_consume(&reader->line, (size_t)(end - reader->line.data) + 1);
+	}
+	if (!is_slow(reader))
+		fake_request_read(reader->request, len);
+}
+
+static void reader_come_back(struct reader *reader)
+{
+	reader->request = NULL;
+	buf_clear(&reader->line);
+	fake_alarm_set(reader->loop, &reader->alarm, world->mono_ms + world_between(1, 60 * 1000));
+}
+
+static void reader_on_end(void *arg)
+{
+	reader_come_back(arg);
+}
+
+static void reader_on_reply(void *arg, int status, const char *body, size_t len)
+{
+	(void)arg;
+	world_fail("a reader is refused with %d: %.*s", status, (int)len, body);
+}
+
+static void reader_connect(struct reader *reader)
+{
+	struct peer peer = {.on_reply = reader_on_reply,
+	        .on_chunk = reader_on_chunk,
+	        .on_end = reader_on_end,
+	        .arg = reader};
+	int64_t seq = world->readers[reader->number].seq;
+	cleanup(mem_free_p) char *target = mem_printf(
+	        "/v1/events?follow=true&after=%" PRId64, is_sse(reader) ? 0 : seq);
+
+	reader->request =
+	        fake_request_new(reader->loop, "query.sock", "GET", target, NULL, &peer);
+	if (!reader->request)
+		return;
+	snprintf(reader->last_event_id, sizeof(reader->last_event_id), "%" PRId64, seq);
+	fake_request_begin(reader->request, is_sse(reader) ? "text/event-stream" : NULL,
+	        is_sse(reader) ? reader->last_event_id : NULL);
+}
+
+/* Comes, reads a little, or leaves. */
+static void reader_on_alarm(void *arg)
+{
+	struct reader *reader = arg;
+
+	if (!reader->request) {
+		reader_connect(reader);
+	} else if (is_slow(reader) && !world_chance(0.05)) {
+		fake_request_read(reader->request, (size_t)world_between(0, 64 * 1024));
+	} else if (world_chance(0.2) || is_slow(reader)) {
+		fake_request_leave(reader->request);
+		reader_come_back(reader);
+		return;
+	}
+	fake_alarm_set(reader->loop, &reader->alarm,
+	        world->mono_ms + world_between(1000, is_slow(reader) ? 10 * 1000 : 600 * 1000));
+}
+
+bool clients_are_done(void)
+{
+	for (size_t i = 0; world->has_clients && i < WORLD_READERS; i++) {
+		if (world->readers[i].seq != world->committed_seq)
+			return false;
+	}
+	return true;
+}
+
+/* ---- one who asks, one who changes ---- */
+
+enum wish { WISH_GET, WISH_HISTORY, WISH_WAIT, WISH_LIST, WISH_OTHER, WISH_ADD, WISH_DELETE,
+	WISH_POLL, WISH_PAUSE, WISH_RESUME };
+
+struct asker {
+	struct loop *loop;
+	struct alarm alarm;
+	struct listen_request *request; /* a held one */
+	enum wish wish;
+	int job;
+	bool is_waiting;
+};
+
+static struct asker asker, changer;
+
+static void judge_state(const struct json *json, const struct json_node *node)
+{
+	const char *state = json_get_string(json, node, "state");
+	int account = world_find_account(json_get_string(json, node, "account"));
+	int job = account < 0 ? -1 : world_find_job(account, json_get_string(json, node, "id"));
+
+	if (job < 0 || !state)
+		world_fail("a job is answered that never was");
+	if (word_of(state) != world->jobs[job].state)
+		world_fail("job %s is said to be %s, what is committed is %s", world->jobs[job].id, state,
+		        word_text(world->jobs[job].state));
+}
+
+/* Newest first: exactly what is committed. */
+static void judge_history(const struct json *json, int job)
+{
+	const struct json_node *events = json_get(json, json_root(json), "events");
+	int32_t seqs[1000];
+	size_t n = 0;
+
+	for (int32_t seq = world->jobs[job].last_event; seq && n < ARRAY_LEN(seqs);
+	        seq = world->events[seq].previous)
+		seqs[n++] = seq;
+	for (const struct json_node *e = json_first(json, events); e; e = json_next(json, e)) {
+		int64_t seq = 0;
+
+		json_get_integer(json, e, "seq", &seq);
+		if (n == 0 || seqs[--n] != seq)
+			world_fail("the history of job %s has event %" PRId64 " in the wrong place",
+			        world->jobs[job].id, seq);
+	}
+	if (n > 0)
+		world_fail("the history of job %s lacks event %d", world->jobs[job].id, seqs[n - 1]);
+}
+
+static void judge_answer(const struct asker *from, int status, const char *body, size_t len)
+{
+	cleanup(json_free_p) struct json *json = NULL;
+
+	if (status == 404 && (from->wish == WISH_GET || from->wish == WISH_HISTORY || from->wish == WISH_WAIT) &&
+	        world->jobs[from->job].last_event == 0)
+		return;
+	if (status != 200 || json_parse(body, len, 16 << 20, &json) != JSON_OK)
+		world_fail("a question (%d) is answered with %d: %.200s", (int)from->wish, status, body);
+	if (from->wish == WISH_GET || from->wish == WISH_WAIT) {
+		judge_state(json, json_root(json));
+	} else if (from->wish == WISH_HISTORY) {
+		judge_history(json, from->job);
+	} else if (from->wish == WISH_LIST) {
+		const struct json_node *list = json_get(json, json_root(json), "jobs");
+
+		for (const struct json_node *j = json_first(json, list); j; j = json_next(json, j))
+			judge_state(json, j);
+	}
+}
+
+static void asker_on_reply(void *arg, int status, const char *body, size_t len)
+{
+	struct asker *from = arg;
+
+	from->is_waiting = false;
+	from->request = NULL;
+	judge_answer(from, status, body, len);
+}
+
+static void asker_on_chunk(void *arg, const char *bytes, size_t len)
+{
+	(void)arg;
+	world_fail("a stream that nobody asked for: %.*s", (int)len, bytes);
+}
+
+static void asker_on_end(void *arg)
+{
+	((struct asker *)arg)->is_waiting = false;
+	((struct asker *)arg)->request = NULL;
+}
+
+static void ask(struct asker *from, const char *door, const char *method, const char *target,
+        const char *body, void (*on_reply)(void *, int, const char *, size_t))
+{
+	struct peer peer = {.on_reply = on_reply,
+	        .on_chunk = asker_on_chunk,
+	        .on_end = asker_on_end,
+	        .arg = from};
+
+	from->request = fake_request_new(from->loop, door, method, target, body, &peer);
+	if (!from->request)
+		return;
+	from->is_waiting = true;
+	fake_request_begin(from->request, NULL, NULL);
+}
+
+static void asker_on_alarm(void *arg)
+{
+	static const char *const paths[] = {"/v1/status", "/v1/accounts", "/v1/hooks"};
+	struct asker *from = arg;
+	int64_t pause_ms = world_between(1000, ASK_EVERY_MS);
+
+	fake_alarm_set(from->loop, &from->alarm, world->mono_ms + pause_ms);
+	if (from->is_waiting) {
+		/* Some wait patiently, some leave. */
+		if (world_chance(0.2)) {
+			fake_request_leave(from->request);
+			from->request = NULL;
+			from->is_waiting = false;
+		}
+		return;
+	}
+	from->job = (int)world_below(world->n_jobs);
+	from->wish = (enum wish)world_below(WISH_OTHER + 1);
+	const struct world_job *job = &world->jobs[from->job];
+	cleanup(mem_free_p) char *one =
+	        mem_printf("/v1/jobs/%s/%s%s", world->accounts[job->account].name, job->id,
+	                from->wish == WISH_HISTORY ? "/history"
+	                : from->wish == WISH_WAIT ? "/wait?timeout=10m" : "");
+	const char *target = from->wish == WISH_LIST   ? "/v1/jobs?limit=1000"
+	                     : from->wish == WISH_OTHER ? paths[world_below(ARRAY_LEN(paths))]
+	                                                : one;
+
+	ask(from, world_chance(0.5) ? "query.sock" : "admin.sock", "GET", target, NULL, asker_on_reply);
+}
+
+/* ---- changes ---- */
+
+static void changer_on_reply(void *arg, int status, const char *body, size_t len)
+{
+	struct asker *from = arg;
+	struct world_job *job = &world->jobs[from->job];
+
+	from->is_waiting = false;
+	from->request = NULL;
+	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
+	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&
+	        status != 409 && status != 503)
+		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status, (int)len,
+		        body);
+	if (from->wish == WISH_ADD && status != 200 && status != 201 && status != 503 &&
+	        status != 404)
+		world_fail("a job cannot be added: %d %.*s", status, (int)len, body);
+	if (from->wish == WISH_PAUSE && status == 202)
+		job->is_paused_by_client = job->is_watched;
+	if (from->wish == WISH_RESUME && status != 503)
+		job->may_be_paused = false;
+	if (from->wish == WISH_DELETE && status == 204 && job->is_watched)
+		world_fail("job %s is said to be removed, but that is not committed", job->id);
+	if (from->wish == WISH_ADD && (status == 200 || status == 201) && !job->is_watched)
+		world_fail("job %s is said to be watched, but that is not committed", job->id);
+}
+
+static bool needs_change(const struct world_job *job, enum wish *wish)
+{
+	if (job->may_be_paused && job->is_watched)
+		*wish = WISH_RESUME;
+	else if (job->is_by_socket && !job->is_watched)
+		*wish = WISH_ADD;
+	else if (job->state == WORD_LOST && job->is_watched)
+		*wish = WISH_POLL;
+	else
+		return false;
+	return true;
+}
+
+/* What must be done for a good end comes first when time runs out. */
+static bool choose(struct asker *from)
+{
+	bool is_late = world->mono_ms > world->trouble_until_mono_ms;
+
+	if (!is_late) {
+		from->job = (int)world_below(world->n_jobs);
+		if (needs_change(&world->jobs[from->job], &from->wish))
+			return true;
+		from->wish = world->jobs[from->job].is_by_socket && world_chance(0.3)
+		                     ? WISH_DELETE
+		                     : (world_chance(0.2) ? WISH_PAUSE : WISH_POLL);
+		return true;
+	}
+	for (size_t i = 0; i < world->n_jobs; i++) {
+		from->job = (int)i;
+		if (needs_change(&world->jobs[i], &from->wish))
+			return true;
+	}
+	return false;
+}
+
+/* What may be so from the moment of asking on. */
+static void expect(struct world_job *job, enum wish wish)
+{
+	if (wish == WISH_PAUSE)
+		job->may_be_paused = true;
+	if (wish == WISH_RESUME)
+		job->is_paused_by_client = false;
+	if (wish == WISH_POLL) {
+		job->is_asked_for = true;
+		job->is_revived |= job->state == WORD_LOST;
+	}
+}
+
+static void changer_on_alarm(void *arg)
+{
+	static const char *const tails[] = {
+	        [WISH_POLL] = "/poll", [WISH_PAUSE] = "/pause", [WISH_RESUME] = "/resume"};
+	struct asker *from = arg;
+
+	fake_alarm_set(from->loop, &from->alarm,
+	        world->mono_ms + (from->is_waiting ? RETRY_MS : world_between(100, CHANGE_EVERY_MS)));
+	if (from->is_waiting || !choose(from))
+		return;
+	struct world_job *job = &world->jobs[from->job];
+	const char *account = world->accounts[job->account].name;
+	cleanup(mem_free_p) char *body =
+	        mem_printf("{\"account\":\"%s\",\"id\":\"%s\"}", account, job->id);
+	cleanup(mem_free_p) char *target = mem_printf("/v1/jobs/%s/%s%s", account, job->id,
+	        from->wish == WISH_DELETE ? "" : tails[from->wish == WISH_ADD ? WISH_POLL : from->wish]);
+
+	expect(job, from->wish);
+	if (from->wish == WISH_ADD)
+		ask(from, "admin.sock", "POST", "/v1/jobs", body, changer_on_reply);
+	else
+		ask(from, "admin.sock", from->wish == WISH_DELETE ? "DELETE" : "POST", target, NULL,
+		        changer_on_reply);
+}
+
+/* ---- a life of the daemon's ---- */
+
+static void begin(struct loop *loop, struct alarm *alarm, loop_fn *fn, void *arg)
+{
+	*alarm = (struct alarm){.fn = fn, .arg = arg};
+	fake_alarm_set(loop, alarm, world->mono_ms + world_between(0, RETRY_MS));
+}
+
+void clients_begin(struct loop *loop)
+{
+	if (!world->has_clients)
+		return;
+	for (int i = 0; i < WORLD_READERS; i++) {
+		readers[i] = (struct reader){.loop = loop, .number = i};
+		begin(loop, &readers[i].alarm, reader_on_alarm, &readers[i]);
+	}
+	asker = (struct asker){.loop = loop};
+	changer = (struct asker){.loop = loop};
+	begin(loop, &asker.alarm, asker_on_alarm, &asker);
+	begin(loop, &changer.alarm, changer_on_alarm, &changer);
+}
+
+void clients_end(void)
+{
+	for (size_t i = 0; world->has_clients && i < WORLD_READERS; i++) {
+		fake_alarm_clear(readers[i].loop, &readers[i].alarm);
+		buf_deinit(&readers[i].line);
+	}
+	if (!world->has_clients)
+		return;
+	fake_alarm_clear(asker.loop, &asker.alarm);
+	fake_alarm_clear(changer.loop, &changer.alarm);
+}
