@@ -65,16 +65,19 @@ static void count_failure(struct job *job)
 }
 
 static void on_status(struct step *step, const struct observation *observation,
-        const struct poll_policy *policy, struct now now)
+        const struct poll_policy *policy, struct now now, uint64_t random)
 {
 	struct job *job = &step->job;
+	bool is_first = job->kind == JOB_PENDING;
 
 	job->n_failures = 0;
 	job->n_not_found = 0;
 	job->is_revived = false;
 	if (strcmp(job->state, observation->state) != 0)
 		move(step, observation->state, now);
-	step->wait_ms = job_is_polled(job) ? schedule_interval_ms(policy, age_ms(job, now)) : -1;
+	step->wait_ms = job_is_polled(job)
+	                        ? schedule_next_ms(policy, age_ms(job, now), is_first, random)
+	                        : -1;
 }
 
 static bool is_lost(const struct job *job, const struct poll_policy *policy, struct now now)
@@ -115,7 +118,7 @@ struct step machine_step(const struct job *job, const struct observation *observ
 		return step; /* an answer that came after the end */
 	switch (observation->kind) {
 	case OBSERVED_STATUS:
-		on_status(&step, observation, policy, now);
+		on_status(&step, observation, policy, now, random);
 		break;
 	case OBSERVED_NOT_FOUND:
 		on_not_found(&step, policy, is_account_lost, now, random);

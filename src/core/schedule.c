@@ -4,7 +4,7 @@
 
 #include "core/limits.h"
 
-enum { SPREAD_PER_JOB_MS = 20 };
+enum { SPREAD_PER_JOB_MS = 20, SOLVE_STEPS = 24 };
 
 /* Jobs of a quarter of an hour cost about polls_per_job requests: 2 * sqrt(900 s) / k = polls. */
 static const double TYPICAL_DURATION_S = 900;
@@ -44,6 +44,102 @@ int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms)
 
 	return clamp(wait_ms > 1e15 ? INT64_MAX : (int64_t)wait_ms, policy->min_interval_ms,
 	        policy->max_interval_ms);
+}
+
+/* ---- learned ---- */
+
+/* Checks a millisecond at this hazard. */
+static double density(const struct poll_policy *policy, double k, double hazard)
+{
+	double wanted = sqrt(hazard) / k;
+	double least = 1 / (double)policy->max_interval_ms;
+	double most = 1 / (double)policy->min_interval_ms;
+
+	return wanted < least ? least : wanted > most ? most : wanted;
+}
+
+static int64_t learned_ms(const struct poll_policy *policy, int64_t age_ms, double checks)
+{
+	double from = age_ms > 0 ? (double)age_ms : 0, at = from;
+
+	for (size_t i = learn_bin_of(from); i < LEARN_BINS; i++) {
+		double per_ms = density(policy, policy->k, (double)policy->curve->hazard[i]);
+		double end = i + 1 < LEARN_BINS ? learn_bin_ms(i + 1) : INFINITY;
+
+		if (checks <= (end - at) * per_ms)
+			return clamp((int64_t)(at + checks / per_ms - from),
+			        policy->min_interval_ms, policy->max_interval_ms);
+		checks -= (end - at) * per_ms;
+		at = end;
+	}
+	return policy->max_interval_ms;
+}
+
+int64_t schedule_next_ms(
+        const struct poll_policy *policy, int64_t age_ms, bool is_first, uint64_t random)
+{
+	if (!policy->curve)
+		return schedule_interval_ms(policy, age_ms);
+	return learned_ms(policy, age_ms, is_first ? (double)(random >> 11) * 0x1p-53 : 1);
+}
+
+/*
+ * Polls: the integral of survival times density. Delay: half an interval, where the job finishes.
+ * Both with the hazard constant within a bin.
+ */
+static struct schedule_forecast forecast_of(
+        const struct poll_policy *policy, double k, const struct learn_curve *curve)
+{
+	struct schedule_forecast sum = {.polls = 2};
+	double survival = 1, from = 0;
+
+	for (size_t i = 0; i < LEARN_BINS && survival > 1e-6; i++) {
+		double hazard = (double)curve->hazard[i], to = learn_bin_ms(i + 1);
+		double per_ms = density(policy, k, hazard);
+		double next = survival * exp(-hazard * (to - from));
+
+		sum.polls += (survival - next) / hazard * per_ms;
+		sum.delay_ms += (survival - next) / per_ms / 2;
+		survival = next;
+		from = to;
+	}
+	return sum;
+}
+
+struct schedule_forecast schedule_forecast(
+        const struct poll_policy *policy, double k, const struct schedule_class *classes, size_t n)
+{
+	struct schedule_forecast mean = {0};
+	double weight = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct schedule_forecast one = forecast_of(policy, k, classes[i].curve);
+
+		mean.polls += classes[i].weight * one.polls;
+		mean.delay_ms += classes[i].weight * one.delay_ms;
+		weight += classes[i].weight;
+	}
+	if (weight > 0) {
+		mean.polls /= weight;
+		mean.delay_ms /= weight;
+	}
+	return mean;
+}
+
+double schedule_solve_k(const struct poll_policy *policy, double polls,
+        const struct schedule_class *classes, size_t n)
+{
+	double low = log(1e-3), high = log(1e9); /* sqrt(ms) */
+
+	for (int i = 0; i < SOLVE_STEPS; i++) {
+		double middle = (low + high) / 2;
+
+		if (schedule_forecast(policy, exp(middle), classes, n).polls > polls)
+			low = middle;
+		else
+			high = middle;
+	}
+	return exp(high);
 }
 
 int64_t schedule_retry_ms(

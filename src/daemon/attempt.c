@@ -5,6 +5,7 @@
 #include "core/limits.h"
 #include "core/schedule.h"
 #include "daemon/hooks_private.h"
+#include "daemon/program.h"
 #include "util/err.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -284,7 +285,7 @@ void attempt_give_up(struct hooks *hooks, struct delivery *delivery)
 
 /* ---- the program ---- */
 
-static enum attempt_end end_of_child(enum child_end end)
+enum attempt_end attempt_end_of_child(enum child_end end)
 {
 	switch (end) {
 	case CHILD_EXITED:
@@ -311,7 +312,7 @@ static void attempt_on_child(void *arg, uint64_t owner, const struct child_resul
 		struct outcome *outcome = outcome_new(hooks, delivery);
 
 		free(outcome->output);
-		outcome->end = end_of_child(result->end);
+		outcome->end = attempt_end_of_child(result->end);
 		outcome->code = result->code;
 		outcome->duration_ms = result->duration_ms;
 		outcome->output = mem_strndup(result->output, result->output_len);
@@ -335,45 +336,12 @@ static int start_with_event(void *arg, const struct store_event *stored)
 	struct attempt_input *input = arg;
 	struct hooks *hooks = input->hooks;
 	struct delivery *delivery = input->delivery;
-	struct hook *hook = hook_of(hooks, delivery);
-	cleanup(buf_deinit) struct buf body = {0};
-	struct event_environment env;
-	struct json_out w;
-	struct event_view event = {
-	        .instance = store_instance(journal_store(hooks->journal)),
-	        .seq = stored->seq,
-	        .type = stored->type,
-	        .at_wall_ms = stored->at_wall_ms,
-	        .account = stored->account,
-	        .job_id = stored->job_id,
-	        .from_state = stored->from_state,
-	        .to_state = stored->to_state,
-	        .data = stored->data,
-	};
-	struct event_attempt attempt = {
-	        .hook = hook->name,
-	        .attempt = delivery->attempts,
-	        .path = hooks->path,
-	        .lang = hooks->lang,
-	        .home = hooks->home,
-	        .tz = hooks->tz,
-	};
+	struct program program;
 
-	event_environment_init(&env, &event, &attempt);
-	json_out_init(&w, &body, false);
-	event_write_cloud(&w, &event);
-	json_out_deinit(&w);
-	buf_addc(&body, '\n');
-	struct child_spec spec = {
-	        .argv = (const char *const *)hook->config.exec,
-	        .envp = (const char *const *)env.envp,
-	        .input = body.data,
-	        .input_len = body.len,
-	        .timeout_ms = hook->config.timeout_ms,
-	};
-
-	child_start(hooks->children, &spec, attempt_on_child, hooks, (uint64_t)delivery->id);
-	event_environment_deinit(&env);
+	program_init(&program, hooks, hook_of(hooks, delivery), stored, delivery->attempts, false);
+	child_start(
+	        hooks->children, &program.spec, attempt_on_child, hooks, (uint64_t)delivery->id);
+	program_deinit(&program);
 	return 0;
 }
 

@@ -37,6 +37,7 @@ static const struct route {
                 " after follow type account limit "},
         {LISTEN_GET, "/v1/accounts", DOOR_BOTH, control_get_accounts, ""},
         {LISTEN_GET, "/v1/hooks", DOOR_BOTH, control_get_hooks, ""},
+        {LISTEN_POST, "/v1/hooks/{name}/test", DOOR_ADMIN, control_test_hook, ""},
         {LISTEN_GET, "/v1/deliveries", DOOR_BOTH, control_get_deliveries,
                 " state hook limit before "},
         {LISTEN_GET, "/v1/deliveries/{id}", DOOR_BOTH, control_get_delivery, ""},

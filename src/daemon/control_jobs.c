@@ -180,23 +180,13 @@ static int take_key(void *arg, const struct store_job *row)
 
 struct history {
 	struct json_out w;
-	const char *instance;
+	struct store *store;
 };
 
 static int write_event(void *arg, const struct store_event *event)
 {
 	struct history *history = arg;
-	struct event_view view = {
-	        .instance = history->instance,
-	        .seq = event->seq,
-	        .type = event->type,
-	        .at_wall_ms = event->at_wall_ms,
-	        .account = event->account,
-	        .job_id = event->job_id,
-	        .from_state = event->from_state,
-	        .to_state = event->to_state,
-	        .data = event->data,
-	};
+	struct event_view view = view_of_event(history->store, event);
 
 	event_write(&history->w, NULL, &view);
 	return 0;
@@ -206,7 +196,7 @@ void control_get_history(struct call *call)
 {
 	cleanup(buf_deinit) struct buf body = {0};
 	struct store *store = call_store(call);
-	struct history history = {.instance = store_instance(store)};
+	struct history history = {.store = store};
 	struct store_event_filter filter = {0};
 	int64_t last;
 	int r = store_job_find(store, call->account, call->id, take_key, &filter.job_key);

@@ -71,5 +71,6 @@ call_fn control_post_job, control_delete_job, control_poll_job, control_pause_jo
 call_fn control_post_reload; /* control_change.c */
 call_fn control_get_deliveries, control_get_delivery,
         control_retry_delivery; /* control_deliveries.c */
+call_fn control_test_hook;      /* control_hook_test.c */
 call_fn control_get_backup;     /* backups.c */
 call_fn control_get_events;     /* streams.c */

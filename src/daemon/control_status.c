@@ -65,8 +65,11 @@ static void write_accounts(struct call *call, struct json_out *w)
 	json_close_array(w);
 }
 
-static void write_hook(struct json_out *w, const struct hook_info *info)
+static void write_hook(struct call *call, struct json_out *w, const struct hook_info *info)
 {
+	uint64_t counts[4] = {0};
+
+	store_delivery_counts(call_store(call), info->name, counts);
 	json_open_object(w, NULL);
 	json_put_string(w, "name", info->name);
 	json_put_string(w, "state", info->config ? "ok" : "parked");
@@ -82,6 +85,8 @@ static void write_hook(struct json_out *w, const struct hook_info *info)
 	json_close_array(w);
 	json_put_integer(w, "running", (int64_t)info->n_running);
 	json_put_integer(w, "pending", (int64_t)info->n_pending);
+	json_put_integer(w, "delivered", (int64_t)counts[DELIVERY_DELIVERED]);
+	json_put_integer(w, "dead", (int64_t)counts[DELIVERY_DEAD]);
 	if (info->oldest_seq)
 		json_put_integer(w, "oldest_pending_seq", info->oldest_seq);
 	else
@@ -96,7 +101,7 @@ static void write_hooks(struct call *call, struct json_out *w)
 	json_open_array(w, "hooks");
 	for (uint32_t i = 0; hooks_info(call->control->context.hooks, i, &info); i++) {
 		if (info.config || info.n_pending)
-			write_hook(w, &info);
+			write_hook(call, w, &info);
 	}
 	json_close_array(w);
 }

@@ -25,6 +25,7 @@
 #include "daemon/apply.h"
 #include "daemon/control.h"
 #include "daemon/retention.h"
+#include "daemon/service.h"
 #include "net/listen.h"
 #include "util/err.h"
 #include "util/log.h"
@@ -57,6 +58,8 @@ struct daemon {
 	struct control *control;
 	struct listen_group *group;
 	struct listen *query, *admin;
+	struct service service;
+	struct notify_sockets sockets; /* that the service manager opened, until they are ours */
 	int runtime_lock;
 	struct loop_timer *timer;
 	struct loop_signal *on_term, *on_int, *on_hup;
@@ -104,6 +107,7 @@ static void set_timer(struct daemon *daemon)
 	if (!journal_is_full(daemon->journal))
 		next = earlier(next, daemon->retention.next_mono_ms);
 	next = earlier(next, control_next_mono(daemon->control));
+	next = earlier(next, service_next_mono(&daemon->service));
 	if (daemon->is_stopping)
 		next = earlier(next, earlier(daemon->drain_polls_until_mono_ms,
 		                             daemon->drain_hooks_until_mono_ms));
@@ -147,6 +151,11 @@ static void daemon_on_turn_end(void *arg)
 	}
 	control_publish(daemon->control);
 	poller_dispatch(daemon->poller);
+	r = service_turn(&daemon->service);
+	if (r < 0) {
+		fail(daemon, r);
+		return;
+	}
 	stop_if_drained(daemon);
 	set_timer(daemon);
 }
@@ -249,9 +258,8 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 	return 0;
 }
 
-static int daemon_reload(void *arg, struct buf *result_json)
+static int reload(struct daemon *daemon, struct buf *result_json)
 {
-	struct daemon *daemon = arg;
 	struct config_problems problems = {0};
 	cleanup(buf_deinit) struct buf keys = {0};
 	struct config *config = NULL;
@@ -277,6 +285,17 @@ static int daemon_reload(void *arg, struct buf *result_json)
 	return take_config(daemon, config, result_json);
 }
 
+static int daemon_reload(void *arg, struct buf *result_json)
+{
+	struct daemon *daemon = arg;
+
+	service_reloading(&daemon->service);
+	int r = reload(daemon, result_json);
+
+	service_reloaded(&daemon->service);
+	return r;
+}
+
 /* ---- signals ---- */
 
 static void daemon_on_stop_signal(void *arg)
@@ -296,6 +315,7 @@ static void daemon_on_stop_signal(void *arg)
 	daemon->drain_hooks_until_mono_ms = now.mono_ms + daemon->config->drain_timeout_ms;
 	poller_stop(daemon->poller);
 	hooks_drain(daemon->hooks);
+	service_stopping(&daemon->service);
 }
 
 static void daemon_on_hangup(void *arg)
@@ -358,13 +378,17 @@ static int lock_runtime_dir(struct daemon *daemon)
 	return DAEMON_BUSY;
 }
 
+/* A socket of this name that the service manager opened is taken over; else one is made. */
 static int listen_on(struct daemon *daemon, const char *name, mode_t mode, listen_request_fn *fn,
         struct listen **out)
 {
-	cleanup(mem_free_p) char *path = mem_printf("%s/%s", daemon->config->runtime_dir, name);
+	cleanup(mem_free_p) char *path =
+	        mem_printf("%s/%s.sock", daemon->config->runtime_dir, name);
 	char words[512] = "";
-	int r = listen_unix_new(
-	        daemon->group, path, mode, fn, daemon->control, out, words, sizeof(words));
+	int fd = notify_socket(&daemon->sockets, name);
+	int r = fd >= 0 ? listen_fd_new(daemon->group, fd, fn, daemon->control, out)
+	                : listen_unix_new(daemon->group, path, mode, fn, daemon->control, out,
+	                          words, sizeof(words));
 
 	if (r == 0)
 		return 0;
@@ -412,8 +436,13 @@ static int open_doors(struct daemon *daemon)
 		log_error("sockets: %s", err_text(r));
 		return DAEMON_INTERNAL;
 	}
-	r = listen_on(daemon, "query.sock", 0660, control_on_query, &daemon->query);
-	return r ? r : listen_on(daemon, "admin.sock", 0600, control_on_admin, &daemon->admin);
+	r = listen_on(daemon, "query", 0660, control_on_query, &daemon->query);
+	if (!r)
+		r = listen_on(daemon, "admin", 0600, control_on_admin, &daemon->admin);
+	if (notify_drop_sockets(&daemon->sockets) > 0)
+		log_warning("sockets were handed over that are named neither query nor admin: "
+		            "closed");
+	return r;
 }
 
 static int make_parts(struct daemon *daemon)
@@ -456,6 +485,10 @@ static int make_parts(struct daemon *daemon)
 	retention_set(&daemon->retention, daemon->config->retain_ms);
 	daemon->poller = poller_new(daemon->loop, &daemon->tracker);
 	journal_set_outbox(daemon->journal, hooks_offer, daemon->hooks);
+	daemon->service.loop = daemon->loop;
+	daemon->service.tracker = &daemon->tracker;
+	daemon->service.poller = daemon->poller;
+	daemon->service.hooks = daemon->hooks;
 	return 0;
 }
 
@@ -495,6 +528,8 @@ int daemon_new(const char *config_file, struct daemon **out)
 	uint64_t seed;
 
 	daemon->runtime_lock = -1;
+	notify_take_sockets(&daemon->sockets);
+	service_init(&daemon->service);
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		seed = (uint64_t)clock_now().mono_ms;
 	rng_seed(&daemon->rng, seed);
@@ -553,6 +588,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 	config_free(daemon->config);
 	free(daemon->config_file);
 	free(daemon->state_dir);
+	notify_drop_sockets(&daemon->sockets);
+	service_deinit(&daemon->service);
 	mem_close_p(&daemon->runtime_lock);
 	free(daemon);
 	return NULL;
@@ -572,6 +609,7 @@ static void write_rest(struct daemon *daemon)
 
 int daemon_run(struct daemon *daemon)
 {
+	service_ready(&daemon->service);
 	loop_wake(daemon->loop);
 	int r = loop_run(daemon->loop);
 
@@ -579,6 +617,7 @@ int daemon_run(struct daemon *daemon)
 		log_error("the event loop failed: %s", err_text(r));
 		return DAEMON_INTERNAL;
 	}
+	service_ending(&daemon->service);
 	if (daemon->exit_code == DAEMON_OK)
 		write_rest(daemon);
 	if (daemon->exit_code == DAEMON_OK)

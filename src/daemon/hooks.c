@@ -64,6 +64,7 @@ struct hooks *hooks_free(struct hooks *hooks)
 		}
 		free(chain);
 	}
+	hooks_forget_tests(hooks);
 	while (hooks->unsaved) {
 		struct outcome *outcome = hooks->unsaved;
 

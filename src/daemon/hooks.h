@@ -60,8 +60,27 @@ size_t hooks_running(const struct hooks *hooks);
 
 /* Grants a delivery its attempts anew and makes it due now, for the next commit. 0, one of these,
  * or a store error. */
-enum { HOOKS_E_NONE = 1, HOOKS_E_DELIVERED, HOOKS_E_RUNNING };
+enum { HOOKS_E_NONE = 1, HOOKS_E_DELIVERED, HOOKS_E_RUNNING, HOOKS_E_BUSY };
 int hooks_retry(struct hooks *hooks, int64_t delivery_id);
+
+struct hook_test_result {
+	const char *const *envp;
+	const char *input;
+	enum attempt_end end;
+	int code;
+	int64_t duration_ms;
+	const char *output;
+	size_t output_len;
+};
+/* result NULL: the daemon ends before the test does. */
+typedef void hooks_test_fn(void *arg, const struct hook_test_result *result);
+/*
+ * Runs the hook once with the event of this seq (0 = a made-up job.completed); fn is told once,
+ * later. 0; HOOKS_E_NONE: no such event; HOOKS_E_BUSY: too many tests, draining, or a parked hook;
+ * or a store error.
+ */
+int hooks_test(
+        struct hooks *hooks, uint32_t handle, int64_t event_seq, hooks_test_fn *fn, void *arg);
 
 struct hook_info {
 	const char *name;

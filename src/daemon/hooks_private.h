@@ -70,6 +70,8 @@ struct hooks {
 	struct delivery *running[HOOK_RUNNING_MAX];
 	size_t n_running; /* places taken in all */
 	struct outcome *unsaved;
+	struct hook_test *tests; /* under way (hook_test.c) */
+	size_t n_tests;
 	bool is_draining;
 	char *path, *lang, *home, *tz; /* of our own environment; NULL = not set */
 };
@@ -97,3 +99,7 @@ void attempt_start(struct hooks *hooks, struct delivery *delivery);
 void attempt_give_up(struct hooks *hooks, struct delivery *delivery);
 /* Tries again what could not be recorded for want of room. */
 void attempt_record_unsaved(struct hooks *hooks);
+enum attempt_end attempt_end_of_child(enum child_end end);
+
+/* hook_test.c: those under way, whose programs have been ended without telling. */
+void hooks_forget_tests(struct hooks *hooks);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/control_private.h"
+#include "daemon/view.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/event.h"
@@ -93,18 +94,8 @@ static int send_event(void *arg, const struct store_event *event)
 	struct stream *stream = arg;
 	cleanup(buf_deinit) struct buf json = {0};
 	struct json_out w;
-	struct event_view view = {
-	        .instance = store_instance(
-	                journal_store(stream->streams->control->context.tracker->journal)),
-	        .seq = event->seq,
-	        .type = event->type,
-	        .at_wall_ms = event->at_wall_ms,
-	        .account = event->account,
-	        .job_id = event->job_id,
-	        .from_state = event->from_state,
-	        .to_state = event->to_state,
-	        .data = event->data,
-	};
+	struct event_view view = view_of_event(
+	        journal_store(stream->streams->control->context.tracker->journal), event);
 
 	json_out_init(&w, &json, false);
 	event_write(&w, NULL, &view);

@@ -120,3 +120,18 @@ int view_with_document(
 		return fn(arg, view);
 	return store_job_document_get(store, key, give_document, &with);
 }
+
+struct event_view view_of_event(const struct store *store, const struct store_event *event)
+{
+	return (struct event_view){
+	        .instance = store_instance(store),
+	        .seq = event->seq,
+	        .type = event->type,
+	        .at_wall_ms = event->at_wall_ms,
+	        .account = event->account,
+	        .job_id = event->job_id,
+	        .from_state = event->from_state,
+	        .to_state = event->to_state,
+	        .data = event->data,
+	};
+}

@@ -6,6 +6,7 @@
 #include "daemon/registry.h"
 #include "store/store.h"
 #include "util/clock.h"
+#include "wire/event.h"
 
 /* All borrowed. `job` may be newer than tracked->job. wait_ms: to the next poll; -1 = none. The
  * document is left empty. */
@@ -25,3 +26,6 @@ struct store_job view_row(
 typedef int view_fn(void *arg, const struct job_view *view);
 int view_with_document(
         struct store *store, int64_t key, struct job_view *view, view_fn *fn, void *arg);
+
+/* All borrowed. */
+struct event_view view_of_event(const struct store *store, const struct store_event *event);

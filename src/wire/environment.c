@@ -89,6 +89,8 @@ void event_environment_init(struct event_environment *env, const struct event_vi
 	put_job(env, json, job, event);
 	put(env, "HOOK", attempt->hook);
 	put_integer(env, "ATTEMPT", (int64_t)attempt->attempt);
+	if (attempt->is_test)
+		put(env, "TEST", "1");
 	put_inherited(env, "PATH", attempt->path);
 	put_inherited(env, "LANG", attempt->lang);
 	put_inherited(env, "HOME", attempt->home);

@@ -53,6 +53,7 @@ struct event_environment {
 struct event_attempt {
 	const char *hook;
 	uint64_t attempt;
+	bool is_test;                        /* somebody tries the hook: BULKWATCH_TEST=1 */
 	const char *path, *lang, *home, *tz; /* taken over; NULL = left out */
 };
 void event_environment_init(struct event_environment *env, const struct event_view *event,

@@ -4,7 +4,6 @@
  *
  * Whoever asked while the daemon died has no answer: what became of the wish is not known then.
  */
-#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 
 #include "evidence.h"
 #include "fake.h"
-#include "scenario.h"
 #include "util/buf.h"
 #include "util/hash.h"
 #include "util/mem.h"
@@ -33,6 +31,7 @@ struct reader {
 };
 
 static struct reader readers[WORLD_READERS];
+static bool are_here; /* while the loop runs */
 
 static bool is_sse(const struct reader *reader)
 {
@@ -107,6 +106,8 @@ static void reader_come_back(struct reader *reader)
 {
 	reader->request = NULL;
 	buf_clear(&reader->line);
+	if (!are_here)
+		return;
 	fake_alarm_set(reader->loop, &reader->alarm, world->mono_ms + world_between(1, 60 * 1000));
 }
 
@@ -417,6 +418,7 @@ void clients_begin(struct loop *loop)
 {
 	if (!world->has_clients)
 		return;
+	are_here = true;
 	for (int i = 0; i < WORLD_READERS; i++) {
 		readers[i] = (struct reader){.loop = loop, .number = i};
 		begin(loop, &readers[i].alarm, reader_on_alarm, &readers[i]);
@@ -429,6 +431,7 @@ void clients_begin(struct loop *loop)
 
 void clients_end(void)
 {
+	are_here = false;
 	for (size_t i = 0; world->has_clients && i < WORLD_READERS; i++) {
 		fake_alarm_clear(readers[i].loop, &readers[i].alarm);
 		buf_deinit(&readers[i].line);

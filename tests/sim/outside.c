@@ -2,7 +2,9 @@
  * What goes on whatever the daemon does: what was planned, and the end of the story.
  */
 #include <signal.h>
+#include <stddef.h>
 
+#include "evidence.h"
 #include "fake.h"
 #include "scenario.h"
 #include "world.h"
@@ -29,8 +31,10 @@ static void change_config(struct loop *loop, int variant)
 {
 	world_step("before a new configuration");
 	scenario_write_config(variant);
-	if (variant >= 0)
+	if (variant >= 0) {
+		evidence_reload(world->variant, variant);
 		world->variant = variant;
+	}
 	if (loop)
 		fake_loop_signal(loop, SIGHUP);
 	if (variant < 0)
@@ -134,4 +138,5 @@ void outside_begin(struct loop *loop)
 void outside_end(struct loop *loop)
 {
 	fake_alarm_clear(loop, &alarm_clock);
+	clients_end();
 }
