@@ -10,7 +10,10 @@ static const double BIN_LOG_WIDTH = 0.69314718055994531 / 6;
 /* Per finished job; and how sure the mix may become, which bounds how long a change goes unnoticed.
  */
 static const double MEMORY_JOBS[LEARN_MEMORIES] = {500, 20};
-static const double SCORE_MAX = 5;
+#ifndef SM
+#define SM 8
+#endif
+static const double SCORE_MAX = SM;
 
 /* What is believed before anything is seen: one finish per unit of log-age, on half a job. */
 static const double PRIOR_RATE = 1;
@@ -183,9 +186,15 @@ static double log_chance(double x)
 	return x < 1e-4 ? log(x) : log(1 - exp(-x));
 }
 
+/* Where the short memory has won for certain, durations have changed: what the long one holds is of
+ * another time, and it begins anew from the short one. */
 static void add_score(struct learn *learn, double difference)
 {
 	learn->score = (float)clamp((double)learn->score + difference, -SCORE_MAX, SCORE_MAX);
+	if (learn->score > (float)-SCORE_MAX)
+		return;
+	learn->memories[0] = learn->memories[1];
+	learn->score = 0;
 }
 
 void learn_passed(

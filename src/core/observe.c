@@ -18,6 +18,8 @@ static const char *const names[ERROR_CLASSES] = {
         [ERROR_PATH] = "path",
         [ERROR_ALL_LOST] = "all_lost",
         [ERROR_SECRET] = "secret",
+        [ERROR_GRANT] = "grant",
+        [ERROR_DOMAIN] = "api_domain",
 };
 
 const char *error_class_name(enum error_class error)

@@ -38,6 +38,8 @@ enum error_class {
 	ERROR_PATH,       /* wrong host or path */
 	ERROR_ALL_LOST,   /* every job of the account is unknown to Zoho */
 	ERROR_SECRET,     /* a secret file of ours cannot be read */
+	ERROR_GRANT,      /* the accounts server refuses to give a token */
+	ERROR_DOMAIN,     /* the token is for another API host than the account's */
 	ERROR_CLASSES,
 };
 

@@ -55,8 +55,7 @@ int64_t refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms
 /* A request goes out. */
 void refresh_ask(struct refresh *refresh, int64_t mono_ms);
 /* Its answer. */
-void refresh_granted(
-        struct refresh *refresh, int64_t life_ms, int64_t mono_ms, uint64_t random);
+void refresh_granted(struct refresh *refresh, int64_t life_ms, int64_t mono_ms, uint64_t random);
 void refresh_throttled(struct refresh *refresh, int64_t mono_ms, uint64_t random);
 void refresh_refused(struct refresh *refresh);
 /* No answer, or none that is of use. was_sent: it may have reached the server; else it does not

@@ -1,10 +1,12 @@
 /* One attempt of a delivery: claimed, started, ended, recorded. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/limits.h"
 #include "core/schedule.h"
 #include "daemon/hooks_private.h"
+#include "daemon/messages.h"
 #include "daemon/program.h"
 #include "util/err.h"
 #include "util/log.h"
@@ -142,20 +144,33 @@ static void log_outcome(const struct hooks *hooks, const struct outcome *outcome
 	const char *hook = hook_of(hooks, delivery)->name;
 	const char *account = delivery->account ? delivery->account : "-";
 	const char *job = delivery->job_id ? delivery->job_id : "-";
+	bool is_dead = outcome->state == DELIVERY_DEAD;
+	char seq[24];
+	const struct log_field fields[] = {
+	        {"BULKWATCH_HOOK", hook},
+	        {"BULKWATCH_EVENT_SEQ", seq},
+	        {"BULKWATCH_ACCOUNT", delivery->account},
+	        {"BULKWATCH_JOB_ID", delivery->job_id},
+	        {"MESSAGE_ID", is_dead ? MESSAGE_HOOK_GAVE_UP : NULL},
+	};
 
+	snprintf(seq, sizeof(seq), "%lld", (long long)delivery->event_seq);
 	if (outcome->state == DELIVERY_DELIVERED)
-		log_info("hook %s: delivered event %lld of %s/%s (attempt %llu, %lld ms)", hook,
+		log_with(LOG_LEVEL_INFO, fields,
+		        "hook %s: delivered event %lld of %s/%s (attempt %llu, %lld ms)", hook,
 		        (long long)delivery->event_seq, account, job,
 		        (unsigned long long)delivery->attempts, (long long)outcome->duration_ms);
-	else if (outcome->state == DELIVERY_DEAD)
-		log_error("hook %s: gave up on event %lld of %s/%s after attempt %llu (%s %d): it "
-		          "stays dead until retried",
+	else if (is_dead)
+		log_with(LOG_LEVEL_ERROR, fields,
+		        "hook %s: gave up on event %lld of %s/%s after attempt %llu (%s %d): it "
+		        "stays dead until retried",
 		        hook, (long long)delivery->event_seq, account, job,
 		        (unsigned long long)delivery->attempts, attempt_end_name(outcome->end),
 		        outcome->code);
 	else
-		log_warning("hook %s: attempt %llu of event %lld of %s/%s failed (%s %d), next in "
-		            "%lld ms",
+		log_with(LOG_LEVEL_WARNING, fields,
+		        "hook %s: attempt %llu of event %lld of %s/%s failed (%s %d), next in "
+		        "%lld ms",
 		        hook, (unsigned long long)delivery->attempts,
 		        (long long)delivery->event_seq, account, job,
 		        attempt_end_name(outcome->end), outcome->code,

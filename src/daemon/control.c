@@ -287,8 +287,8 @@ static bool has_known_parameters(struct call *call, const struct route *route)
 
 static void refuse_method(struct call *call, const char *allowed, bool would_be_admin)
 {
-	cleanup(mem_free_p) char *allow = mem_printf("%s", allowed[0] ? allowed + 2 : "");
-	const char *const headers[] = {"Allow", allow, NULL};
+	cleanup(mem_free_p) char *allow = mem_printf("Allow: %s", allowed[0] ? allowed + 2 : "");
+	const char *const headers[] = {allow, NULL};
 
 	problem_with_headers(call, 405,
 	        would_be_admin ? "this socket answers questions only: changes go to admin.sock"

@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "daemon/apply.h"
 #include "daemon/control.h"
+#include "daemon/messages.h"
 #include "daemon/retention.h"
 #include "daemon/service.h"
 #include "net/listen.h"
@@ -87,9 +88,16 @@ static int exit_code_of(int error)
 
 /* ---- the turn ---- */
 
+static void log_database_failed(int error)
+{
+	static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_DATABASE_FAILED}};
+
+	log_with(LOG_LEVEL_ERROR, fields, "the database failed: %s", err_text(error));
+}
+
 static void fail(struct daemon *daemon, int error)
 {
-	log_error("the database failed: %s", err_text(error));
+	log_database_failed(error);
 	daemon->exit_code = exit_code_of(error);
 	loop_stop(daemon->loop);
 }
@@ -260,6 +268,7 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 
 static int reload(struct daemon *daemon, struct buf *result_json)
 {
+	static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_RELOAD_REFUSED}};
 	struct config_problems problems = {0};
 	cleanup(buf_deinit) struct buf keys = {0};
 	struct config *config = NULL;
@@ -276,7 +285,8 @@ static int reload(struct daemon *daemon, struct buf *result_json)
 		                     : mem_strdup(r < 0 ? err_text(r) : "the file has errors");
 
 		write_problems(result_json, &problems, why);
-		log_error("reload refused, the old configuration stays in force: %s", why);
+		log_with(LOG_LEVEL_ERROR, fields,
+		        "reload refused, the old configuration stays in force: %s", why);
 		config_free(config);
 		config_problems_deinit(&problems);
 		return r ? r : CONFIG_E_INVALID;
@@ -365,7 +375,7 @@ static int open_store(struct daemon *daemon)
 static int lock_runtime_dir(struct daemon *daemon)
 {
 	cleanup(mem_free_p) char *path =
-	        mem_printf("%s/bulkwatch.lock", daemon->config->runtime_dir);
+	        mem_printf("%s/sockets.lock", daemon->config->runtime_dir);
 
 	daemon->runtime_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (daemon->runtime_lock < 0) {
@@ -602,7 +612,7 @@ static void write_rest(struct daemon *daemon)
 	int r = journal_commit(daemon->journal);
 
 	if (r < 0) {
-		log_error("the database failed: %s", err_text(r));
+		log_database_failed(r);
 		daemon->exit_code = exit_code_of(r);
 	}
 }

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "daemon/messages.h"
 #include "util/err.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -29,8 +30,11 @@ struct journal {
 
 static void become_full(struct journal *journal)
 {
+	static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_DISK_FULL}};
+
 	if (!journal->is_full)
-		log_error("the disk is full: polls and hooks pause until there is room (%s)",
+		log_with(LOG_LEVEL_ERROR, fields,
+		        "the disk is full: polls and hooks pause until there is room (%s)",
 		        err_text(ERR_FULL));
 	journal->is_full = true;
 	loop_timer_set(journal->room_timer, loop_now(journal->loop).mono_ms + TRY_ROOM_MS);

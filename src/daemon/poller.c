@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/messages.h"
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
@@ -152,14 +153,22 @@ static void observe(struct poller *poller, const struct poll *poll, const char *
 
 static void log_gate(const struct account *account, enum gate_change change, enum gate_state before)
 {
+	bool is_paused = change == GATE_BECAME_PAUSED;
+	const struct log_field fields[] = {
+	        {"BULKWATCH_ACCOUNT", account->name},
+	        {"MESSAGE_ID", is_paused ? MESSAGE_ACCOUNT_PAUSED : NULL},
+	};
+
 	if (change == GATE_BECAME_OK && before == GATE_PAUSED)
-		log_notice("account %s: answers again", account->name);
+		log_with(LOG_LEVEL_NOTICE, fields, "account %s: answers again", account->name);
 	else if (change == GATE_BECAME_OK)
-		log_info("account %s: no longer held", account->name);
+		log_with(LOG_LEVEL_INFO, fields, "account %s: no longer held", account->name);
 	else if (change == GATE_BECAME_HELD)
-		log_warning("account %s: held: %s", account->name, account->problem);
-	else if (change == GATE_BECAME_PAUSED)
-		log_error("account %s: paused: %s", account->name, account->problem);
+		log_with(LOG_LEVEL_WARNING, fields, "account %s: held: %s", account->name,
+		        account->problem);
+	else if (is_paused)
+		log_with(LOG_LEVEL_ERROR, fields, "account %s: paused: %s", account->name,
+		        account->problem);
 }
 
 /* What an administrator can do about it. */

@@ -10,20 +10,42 @@
 #include <unistd.h>
 
 #include "util/mem.h"
+#include "util/str.h"
 
 void secret_init(struct secret *secret, const char *path)
 {
 	*secret = (struct secret){.path = mem_strdup(path)};
 }
 
+static char *text_new(void)
+{
+	char *text = mem_new(SECRET_MAX_BYTES + 1, 1);
+
+	mlock(text, SECRET_MAX_BYTES + 1); /* best effort: RLIMIT_MEMLOCK may not allow it */
+	return text;
+}
+
+char *secret_text_dup(const char *from)
+{
+	char *text = text_new();
+
+	str_copy(text, SECRET_MAX_BYTES + 1, from);
+	return text;
+}
+
+char *secret_text_free(char *text)
+{
+	if (!text)
+		return NULL;
+	explicit_bzero(text, SECRET_MAX_BYTES + 1);
+	munlock(text, SECRET_MAX_BYTES + 1);
+	free(text);
+	return NULL;
+}
+
 static void wipe(struct secret *secret)
 {
-	if (!secret->text)
-		return;
-	explicit_bzero(secret->text, SECRET_MAX_BYTES + 1);
-	munlock(secret->text, SECRET_MAX_BYTES + 1);
-	free(secret->text);
-	secret->text = NULL;
+	secret->text = secret_text_free(secret->text);
 }
 
 void secret_deinit(struct secret *secret)
@@ -97,9 +119,7 @@ static ssize_t read_all(int fd, char *text, size_t size)
 
 static bool take_text(struct secret *secret, int fd)
 {
-	char *text = mem_new(SECRET_MAX_BYTES + 1, 1);
-
-	mlock(text, SECRET_MAX_BYTES + 1); /* best effort: RLIMIT_MEMLOCK may not allow it */
+	char *text = text_new();
 	ssize_t len = read_all(fd, text, SECRET_MAX_BYTES);
 	struct secret fresh = {.text = text};
 

@@ -33,3 +33,8 @@ void secret_deinit(struct secret *secret);
  * says why.
  */
 bool secret_refresh(struct secret *secret);
+
+/* A copy kept as safely; at most SECRET_MAX_BYTES of it. Freed, and wiped, by secret_text_free,
+ * which takes NULL and returns NULL. */
+char *secret_text_dup(const char *from);
+char *secret_text_free(char *text);

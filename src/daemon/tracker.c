@@ -1,6 +1,7 @@
 #include "daemon/tracker.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,22 +95,47 @@ struct job_change {
 	uint32_t document_hash; /* 0 = the document is as it was */
 	int64_t wait_ms;
 	int64_t key;
+	int64_t seq; /* of its last event; 0 = none */
 };
 
-static void log_step(
-        const struct tracker *tracker, const struct tracked *tracked, const struct job *job)
+static void log_step(const struct account *account, const struct tracked *tracked,
+        const struct job_change *change)
 {
-	const struct account *account = account_of(tracker, tracked);
+	const struct job *job = &change->job;
+	char seq[24];
+	const struct log_field fields[] = {
+	        {"BULKWATCH_ACCOUNT", account->name},
+	        {"BULKWATCH_JOB_ID", tracked->id},
+	        {"BULKWATCH_STATE", job->state},
+	        {"BULKWATCH_EVENT_SEQ", change->seq ? seq : NULL},
+	};
 
+	snprintf(seq, sizeof(seq), "%" PRId64, change->seq);
 	if (strcmp(tracked->job.state, job->state) == 0)
 		return;
 	if (job->kind == JOB_UNKNOWN)
-		log_warning(
+		log_with(LOG_LEVEL_WARNING, fields,
 		        "job %s/%s: %s -> %s, a state that this version does not know: polled on",
 		        account->name, tracked->id, tracked->job.state, job->state);
 	else
-		log_info("job %s/%s: %s -> %s", account->name, tracked->id, tracked->job.state,
-		        job->state);
+		log_with(LOG_LEVEL_INFO, fields, "job %s/%s: %s -> %s", account->name, tracked->id,
+		        tracked->job.state, job->state);
+}
+
+static void log_unwatched(const struct account *account, const struct tracked *tracked,
+        const struct job_change *change)
+{
+	char seq[24];
+	const struct log_field fields[] = {
+	        {"BULKWATCH_ACCOUNT", account->name},
+	        {"BULKWATCH_JOB_ID", tracked->id},
+	        {"BULKWATCH_STATE", tracked->job.state},
+	        {"BULKWATCH_EVENT_SEQ", change->seq ? seq : NULL},
+	};
+
+	snprintf(seq, sizeof(seq), "%" PRId64, change->seq);
+	log_with(
+	        LOG_LEVEL_INFO, fields, "job %s/%s: no longer watched", account->name, tracked->id);
 }
 
 static void forget_job(struct tracker *tracker, struct tracked *tracked)
@@ -127,13 +153,12 @@ static void change_is_committed(struct job_change *change, struct tracked *track
 	struct tracker *tracker = change->tracker;
 
 	if (change->kind == CHANGE_UNWATCH) {
-		log_info("job %s/%s: no longer watched", account_of(tracker, tracked)->name,
-		        tracked->id);
+		log_unwatched(account_of(tracker, tracked), tracked, change);
 		forget_job(tracker, tracked);
 		return;
 	}
 	registry_set_key(tracker->registry, tracked, change->key);
-	log_step(tracker, tracked, &change->job);
+	log_step(account_of(tracker, tracked), tracked, change);
 	take_job(tracker, tracked, &change->job);
 	if (change->document_hash)
 		tracked->document_hash = change->document_hash;
@@ -196,11 +221,12 @@ struct event_writer {
 	const struct tracked *tracked;
 	const struct step_event *event;
 	int64_t key;
+	int64_t seq; /* that it was given */
 };
 
 static int write_event(void *arg, const struct job_view *view)
 {
-	const struct event_writer *writer = arg;
+	struct event_writer *writer = arg;
 	struct tracker *tracker = writer->tracker;
 	const struct account *account = account_of(tracker, writer->tracked);
 	const struct hook_set *hooks = hooks_of(account, writer->tracked);
@@ -217,12 +243,13 @@ static int write_event(void *arg, const struct job_view *view)
 	        .to_state = writer->event->to_state,
 	        .data = buf_str(&data),
 	};
-	journal_append(tracker->journal, &event, hooks->hooks, hooks->n, HOOKMATCH_NOBODY);
+	if (journal_append(tracker->journal, &event, hooks->hooks, hooks->n, HOOKMATCH_NOBODY))
+		writer->seq = event.seq;
 	return 0;
 }
 
-/* document NULL = as it is stored. */
-static void append_event(struct tracker *tracker, const struct tracked *tracked,
+/* document NULL = as it is stored. Its seq; 0 if it could not be written. */
+static int64_t append_event(struct tracker *tracker, const struct tracked *tracked,
         const struct job_view *view, const struct job_document *document,
         const struct step_event *event, int64_t key)
 {
@@ -233,10 +260,11 @@ static void append_event(struct tracker *tracker, const struct tracked *tracked,
 	if (document) {
 		full.document = *document;
 		write_event(&writer, &full);
-		return;
+		return writer.seq;
 	}
 	journal_wrote(tracker->journal, view_with_document(journal_store(tracker->journal), key,
 	                                        &full, write_event, &writer));
+	return writer.seq;
 }
 
 /* ---- observing ---- */
@@ -271,7 +299,8 @@ static void write_step(struct tracker *tracker, struct tracked *tracked, const s
 	        !journal_wrote(tracker->journal, store_job_document_put(store, row.key, document)))
 		return;
 	for (size_t i = 0; i < step->n_events; i++)
-		append_event(tracker, tracked, &view, document, &step->events[i], row.key);
+		change->seq =
+		        append_event(tracker, tracked, &view, document, &step->events[i], row.key);
 	tracked->is_contact_dirty = false;
 }
 
@@ -410,7 +439,7 @@ void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
 		return;
 	change->key = row.key;
-	append_event(tracker, tracked, &view, NULL, &event, row.key);
+	change->seq = append_event(tracker, tracked, &view, NULL, &event, row.key);
 }
 
 void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed)
@@ -423,7 +452,8 @@ void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_r
 
 	if (tracked->is_changing)
 		return; /* its change is on the way: the caller comes again after the commit */
-	change_new(tracker, tracked, CHANGE_UNWATCH, &tracked->job, -1);
+	struct job_change *change = change_new(tracker, tracked, CHANGE_UNWATCH, &tracked->job, -1);
+
 	view.is_watched = row.is_watched = false;
 	row.is_removed = is_removed;
 	row.ended_wall_ms = now.wall_ms;
@@ -431,7 +461,7 @@ void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_r
 	        !journal_wrote(
 	                tracker->journal, store_job_put(journal_store(tracker->journal), &row)))
 		return;
-	append_event(tracker, tracked, &view, NULL, &event, row.key);
+	change->seq = append_event(tracker, tracked, &view, NULL, &event, row.key);
 }
 
 void tracker_rewrite(struct tracker *tracker, struct tracked *tracked)

@@ -88,7 +88,7 @@ const char *listen_body(struct listen_request *request, size_t *len); /* NUL-ter
 /* SO_PEERCRED of a Unix peer; false if unknown. */
 bool listen_peer(const struct listen_request *request, uid_t *uid, pid_t *pid);
 
-/* Answers and forgets the request. extra_headers: "Name: value" pairs up to NULL, or NULL. HEAD
+/* Answers and forgets the request. extra_headers: strings "Name: value" up to NULL, or NULL. HEAD
  * gets no body. */
 void listen_reply(struct listen_request *request, int status, const char *content_type,
         const char *body, size_t len, const char *const *extra_headers);

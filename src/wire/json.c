@@ -313,6 +313,8 @@ struct json *json_free(struct json *json)
 {
 	if (json) {
 		free(json->nodes);
+		if (json->arena)
+			explicit_bzero(json->arena, json->len + 2); /* it may have held a token */
 		free(json->arena);
 		free(json);
 	}

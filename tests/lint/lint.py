@@ -5,6 +5,7 @@ layers   folder is layer: includes go one way, and are spelt from src/
 pure     core/ has no undefined symbol beyond a short list: no I/O, no clock, no malloc, no log
 headers  every header compiles alone
 format   clang-format has nothing to change
+man      mandoc finds nothing wrong with the manual pages
 size     no file over 700 lines, no function over 80, no placeholder
 selftest each of the above fails on a planted fault
 """
@@ -121,6 +122,13 @@ def lint_size(args):
     return problems
 
 
+def lint_man(args):
+    pages = sources(args.root, "docs/man/*.[1-8]")
+    run = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *map(str, pages)],
+                         capture_output=True, text=True)
+    return [] if run.returncode == 0 and pages else [run.stdout + run.stderr or "no pages"]
+
+
 def plant(root, name, text):
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +141,7 @@ def lint_selftest(args):
         "layers": ("src/core/a.h", '#include "net/b.h"\n'),
         "headers": ("src/core/a.h", "struct a { size_t n; };\n"),
         "format": ("src/core/a.h", "struct  a;\n"),
+        "man": ("docs/man/a.1", ".Dd January 1, 2026\n.Dt A 1\n.Os\n.Sh NAME\n.Nm a\n.Nd b\n.Bogus\n"),
         "size": ("src/core/a.c", "int f(void)\n{\n" + "\tf();\n" * (FUNCTION_MAX_LINES + 1) + "}\n"),
     }
     problems = []
@@ -142,7 +151,8 @@ def lint_selftest(args):
                 root = pathlib.Path(directory)
                 plant(root, ".clang-format", (args.root / ".clang-format").read_text())
                 plant(root, "src/net/b.h", "struct b;\n")
-                plant(root, path, text if is_faulty else "struct a;\n")
+                good = text.replace(".Bogus\n", "") if name == "man" else "struct a;\n"
+                plant(root, path, text if is_faulty else good)
                 found = LINTS[name](argparse.Namespace(root=root))
                 if bool(found) != is_faulty:
                     problems.append(f"{name}: {'did not see the fault' if is_faulty else found}")
@@ -161,6 +171,7 @@ LINTS = {
     "pure": lint_pure,
     "headers": lint_headers,
     "format": lint_format,
+    "man": lint_man,
     "size": lint_size,
     "selftest": lint_selftest,
 }

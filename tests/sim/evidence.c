@@ -66,9 +66,8 @@ static void understand(const struct http_request *request, struct poll *poll)
 	if (poll->job < 0)
 		world_fail("a request of account %s for a job that it does not have: %s", name, request->url);
 	const struct world_account *account = &world->accounts[poll->account];
-	cleanup(mem_free_p) char *url = mem_printf("%s/%s/read/%s",
-	        world->datacenters[account->datacenter].url,
-	        account->is_crm ? "crm/bulk/v8" : "bigin/bulk/v2", world->jobs[poll->job].id);
+	cleanup(mem_free_p) char *url = mem_printf("%s/bigin/bulk/v2/read/%s",
+	        world->datacenters[account->datacenter].url, world->jobs[poll->job].id);
 
 	if (strcmp(url, request->url) != 0 || request->post_body)
 		world_fail("a request to %s that should go to %s", request->url, url);

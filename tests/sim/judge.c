@@ -238,7 +238,7 @@ static void judge_job(const struct world_job *job)
 
 static void judge_views(sqlite3 *db)
 {
-	sqlite3_stmt *stmt = prepare(db, "SELECT account, id, state, finished, watched FROM jobs");
+	sqlite3_stmt *stmt = prepare(db, "SELECT account, job_id, state, finished, watched FROM jobs");
 	size_t n = 0;
 
 	while (stmt && sqlite3_step(stmt) == SQLITE_ROW) {

@@ -84,7 +84,6 @@ static void make_account(size_t i, const struct scenario *scenario)
 
 	snprintf(account->name, sizeof(account->name), "a%zu", i);
 	account->datacenter = (int)(i % world->n_datacenters);
-	account->is_crm = world_chance(0.3);
 	for (int v = 0; v < WORLD_VARIANTS; v++) {
 		account->max_in_flight[v] = (int)world_between(1, 5);
 		account->min_interval_ms[v] = intervals[world_below(ARRAY_LEN(intervals))];
@@ -337,10 +336,10 @@ static void write_account(struct buf *out, int variant, size_t i)
 	bool has_job = false;
 
 	buf_addf(out,
-	        "  %s:\n    datacenter: %s\n    service: %s\n    access_token_file: %s.%s\n"
+	        "  %s:\n    datacenter: %s\n    service: bigin\n    access_token_file: %s.%s\n"
 	        "    max_in_flight: %d\n    poll: {min_interval: %" PRId64 "ms, max_interval: 5m}\n",
 	        account->name, world->datacenters[account->datacenter].name,
-	        account->is_crm ? "crm" : "bigin", account->name,
+	        account->name,
 	        account->has_other_file[variant] ? "other" : "token",
 	        account->max_in_flight[variant], account->min_interval_ms[variant]);
 	for (size_t k = 0; k < world->n_jobs; k++) {
@@ -383,7 +382,7 @@ void scenario_write_config(int variant)
 	cleanup(buf_deinit) struct buf out = {0};
 	int v = variant < 0 ? 0 : variant;
 
-	buf_addf(&out, "state_dir: %s\nruntime_dir: %s\nlog_level: debug\n%s", world->dir, world->dir,
+	buf_addf(&out, "state_dir: %s\nruntime_dir: %s/run\nlog_level: debug\n%s", world->dir, world->dir,
 	        variant < 0 ? "no_such_key: 1\n" : "");
 	buf_adds(&out, "datacenters:\n");
 	for (size_t i = 0; i < world->n_datacenters; i++)

@@ -75,16 +75,15 @@ struct trouble {
 };
 
 struct world_datacenter {
-	char name[16];
+	char name[24];
 	char url[64];
 	struct trouble troubles[WORLD_TROUBLES_MAX];
 	size_t n_troubles;
 };
 
 struct world_account {
-	char name[16];
+	char name[24];
 	int datacenter;
-	bool is_crm;
 	int max_in_flight[WORLD_VARIANTS];
 	int64_t min_interval_ms[WORLD_VARIANTS];
 	bool has_other_file[WORLD_VARIANTS]; /* another path of the token's file */
@@ -250,9 +249,9 @@ const struct trouble *world_trouble(const struct trouble *troubles, size_t n, in
 void world_step(const char *what);
 /* Something was achieved: the loop is not spinning. */
 void world_was_busy(void);
-/* Says what is wrong and ends this life. */
+/* Says what is wrong and ends this process. */
 void world_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
-/* The same, in the judge, which goes on. */
+/* The same without ending it. The first one counts. */
 void world_note_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* -1 if there is none. */

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/observe.h"
 #include "util/mem.h"
 
 enum { LATENCY_MAX_MS = 800 };
@@ -42,19 +41,17 @@ static void say_error(struct zoho_saying *saying, int status, const char *code,
 	        code);
 }
 
-static void say_job(struct zoho_saying *saying, const struct world_job *job, const char *id,
-        const char *state)
+static void say_job(struct zoho_saying *saying, const char *id, const char *state)
 {
-	const struct world_account *account = &world->accounts[job->account];
-
 	buf_clear(&saying->body);
 	buf_addf(&saying->body, "{\"data\":[{\"id\":\"%s\",\"operation\":\"read\",\"state\":%s,", id,
 	        state);
 	if (strcmp(state, "\"COMPLETED\"") == 0)
 		buf_addf(&saying->body,
-		        "\"result\":{\"page\":1,\"count\":20,\"download_url\":\"/%s/read/%s/result\","
+		        "\"result\":{\"page\":1,\"count\":20,"
+		        "\"download_url\":\"/bigin/bulk/v2/read/%s/result\","
 		        "\"per_page\":200000,\"more_records\":false},",
-		        account->is_crm ? "crm/bulk/v8" : "bigin/bulk/v2", id);
+		        id);
 	buf_adds(&saying->body,
 	        "\"query\":{\"module\":\"Contacts\",\"page\":1},\"created_by\":{\"id\":\"3652397000000186017\","
 	        "\"name\":\"Patricia Boyle\"},\"created_time\":\"2019-04-01T14:24:04+05:30\"}]}");
@@ -68,7 +65,7 @@ static void say_status(struct zoho_saying *saying, const struct world_job *job)
 	saying->kind = OBSERVED_STATUS;
 	saying->word = zoho_word_at(job, world->mono_ms + saying->after_ms / 2);
 	snprintf(state, sizeof(state), "\"%s\"", word_text(saying->word));
-	say_job(saying, job, job->id, state);
+	say_job(saying, job->id, state);
 }
 
 /* An answer that nobody can use; each of them is one that was seen, or that a library lets pass. */
@@ -82,20 +79,20 @@ static void garble(struct zoho_saying *saying, const struct world_job *job)
 	saying->kind = OBSERVED_GARBLED;
 	switch (world_below(9)) {
 	case 0:
-		say_job(saying, job, job->id, "\"COMPLETED\"");
+		say_job(saying, job->id, "\"COMPLETED\"");
 		buf_consume(&saying->body, 1);
 		break;
 	case 1:
-		say_job(saying, job, "3652397000000646004", "\"COMPLETED\"");
+		say_job(saying, "3652397000000646004", "\"COMPLETED\"");
 		break;
 	case 2:
-		say_job(saying, job, job->id, states[world_below(ARRAY_LEN(states))]);
+		say_job(saying, job->id, states[world_below(ARRAY_LEN(states))]);
 		break;
 	case 3:
-		say_job(saying, job, job->id, "\"COMPLETED\",\"state\":\"ADDED\"");
+		say_job(saying, job->id, "\"COMPLETED\",\"state\":\"ADDED\"");
 		break;
 	case 4:
-		say_job(saying, job, job->id, "\"COMPLETED\"");
+		say_job(saying, job->id, "\"COMPLETED\"");
 		saying->content_type = "text/html";
 		break;
 	case 5:
@@ -105,7 +102,7 @@ static void garble(struct zoho_saying *saying, const struct world_job *job)
 		buf_clear(&saying->body);
 		break;
 	case 7:
-		say_job(saying, job, job->id, "\"COMPLETED\"");
+		say_job(saying, job->id, "\"COMPLETED\"");
 		buf_adds(&saying->body, "{}");
 		break;
 	default:

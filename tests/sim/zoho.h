@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/observe.h"
 #include "net/http.h"
 #include "util/buf.h"
 #include "world.h"

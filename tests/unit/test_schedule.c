@@ -59,7 +59,7 @@ START_TEST(test_interval_grows_between_its_bounds)
 
 	ck_assert_int_eq(schedule_interval_ms(&defaults, 0), defaults.min_interval_ms);
 	ck_assert_int_eq(schedule_interval_ms(&defaults, -5000), defaults.min_interval_ms);
-	for (int64_t age_ms = 1; age_ms < INT64_MAX / 3; age_ms = age_ms * 5 / 4 + 1) {
+	for (int64_t age_ms = 1; age_ms < INT64_MAX / 8; age_ms = age_ms * 5 / 4 + 1) {
 		int64_t wait = schedule_interval_ms(&defaults, age_ms);
 
 		ck_assert_int_ge(wait, before);
@@ -214,7 +214,11 @@ static const struct {
         {"", JOB_UNKNOWN, false, false},
         {"A\tB", JOB_UNKNOWN, false, false},
         {"A\x7f", JOB_UNKNOWN, false, false},
-        {"\xc3\x89TAT", JOB_UNKNOWN, false, false},
+        {"\xc3\x89TAT", JOB_UNKNOWN, false, true}, /* printable beyond ASCII */
+        {"\xc2\xa0", JOB_UNKNOWN, false, true},
+        {"A\xc2\x85", JOB_UNKNOWN, false, false}, /* NEL, a C1 control character */
+        {"\xc2\x9f", JOB_UNKNOWN, false, false},
+        {"A\nB", JOB_UNKNOWN, false, false},
 };
 
 START_TEST(test_job_words)
@@ -227,13 +231,17 @@ END_TEST
 
 START_TEST(test_job_state_length)
 {
-	char word[JOB_STATE_MAX + 2];
+	static const char *const chars[] = {"X", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+	char word[JOB_STATE_MAX_BYTES + 8];
+	size_t len = 0;
 
-	memset(word, 'X', sizeof(word));
-	word[JOB_STATE_MAX] = '\0';
-	ck_assert(job_state_is_sayable(word));
-	word[JOB_STATE_MAX] = 'X';
-	word[JOB_STATE_MAX + 1] = '\0';
+	for (int i = 0; i < JOB_STATE_MAX_CHARS; i++) {
+		memcpy(word + len, chars[_i], strlen(chars[_i]) + 1);
+		len += strlen(chars[_i]);
+		ck_assert(job_state_is_sayable(word));
+	}
+	ck_assert_uint_le(len, JOB_STATE_MAX_BYTES);
+	memcpy(word + len, chars[_i], strlen(chars[_i]) + 1);
 	ck_assert(!job_state_is_sayable(word));
 }
 END_TEST
@@ -319,7 +327,7 @@ int main(void)
 	tcase_add_test(tests, test_doubled_and_backoff);
 	tcase_add_test(tests, test_hookmatch);
 	tcase_add_loop_test(tests, test_job_words, 0, ARRAY_LEN(words));
-	tcase_add_test(tests, test_job_state_length);
+	tcase_add_loop_test(tests, test_job_state_length, 0, 4);
 	tcase_add_test(tests, test_event_names);
 	tcase_add_test(tests, test_event_sets);
 	tcase_add_test(tests, test_error_names_differ);

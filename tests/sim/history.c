@@ -1,0 +1,224 @@
+#include "history.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/daemon.h"
+#include "evidence.h"
+#include "fake.h"
+#include "judge.h"
+#include "util/hash.h"
+#include "util/log.h"
+#include "util/mem.h"
+#include "util/str.h"
+#include "world.h"
+
+enum { LIVES_MAX = 100, LOG_SHOWN_BYTES = 6000 };
+
+/* ---- the directory ---- */
+
+static void make_dir(void)
+{
+	const char *tmp = getenv("TMPDIR");
+	bool has_shm = access("/dev/shm", W_OK) == 0;
+
+	snprintf(world->dir, sizeof(world->dir), "%s/bulkwatch-sim-XXXXXX",
+	        has_shm ? "/dev/shm" : tmp ? tmp : "/tmp");
+	cleanup(mem_free_p) char *run = mkdtemp(world->dir) ? mem_printf("%s/run", world->dir) : NULL;
+
+	if (!run || mkdir(run, 0700) != 0) {
+		perror(world->dir);
+		exit(1);
+	}
+}
+
+static void remove_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		cleanup(mem_free_p) char *name = mem_printf("%s/%s", path, entry->d_name);
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (unlink(name) != 0 && errno == EISDIR)
+			remove_dir(name);
+	}
+	if (dir)
+		closedir(dir);
+	rmdir(path);
+}
+
+static void show_log(void)
+{
+	cleanup(mem_free_p) char *path = mem_printf("%s/log", world->dir);
+	char bytes[LOG_SHOWN_BYTES];
+	FILE *file = fopen(path, "r");
+	size_t n;
+
+	if (!file)
+		return;
+	fseek(file, -LOG_SHOWN_BYTES, SEEK_END);
+	n = fread(bytes, 1, sizeof(bytes), file);
+	fclose(file);
+	fprintf(stderr, "---- the end of the daemon's log:\n%.*s----\n", (int)n, bytes);
+}
+
+/* ---- a life ---- */
+
+static void log_to_file(void)
+{
+	cleanup(mem_free_p) char *path = mem_printf("%s/log", world->dir);
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0 || dup2(fd, STDERR_FILENO) < 0)
+		exit(1);
+	close(fd);
+}
+
+static void live(const struct history *history)
+{
+	cleanup(mem_free_p) char *config = scenario_config_path();
+	struct daemon *daemon = NULL;
+	int code;
+
+	if (!history->is_verbose)
+		log_to_file();
+	plant_set(history->plant);
+	fake_disk_install();
+	code = daemon_new(config, &daemon);
+	if (code == 0)
+		code = daemon_run(daemon);
+	daemon_free(daemon);
+	if (code != 0 || !world->was_told_to_stop)
+		world_fail("the daemon ended with %d%s", code,
+		        world->was_told_to_stop ? "" : ", and nobody had told it to stop");
+}
+
+static void judge(void)
+{
+	judge_life();
+	if (world->is_over && !world->was_killed && !world->failure[0])
+		judge_end();
+}
+
+/* In a process of its own; its status. */
+static int run_apart(const struct history *history, void (*fn)(const struct history *history))
+{
+	pid_t pid;
+	int status = 0;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0) {
+		perror("fork");
+		exit(1);
+	}
+	if (pid == 0) {
+		if (fn)
+			fn(history);
+		else
+			judge();
+		exit(0);
+	}
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	return status;
+}
+
+static void choose_end(const struct history *history)
+{
+	int n_kills = (int)(history->seed % 7);
+
+	world->end = (struct world_end){0};
+	if (world->life == 1) {
+		world->end.kill_at_step = history->kill_at_step;
+		world->end.reload_at_turn = history->reload_at_turn;
+		world->end.stop_at_turn = history->stop_at_turn;
+		world->end.is_power_cut = history->is_power_cut;
+	}
+	if (!history->has_kills || world->life > n_kills)
+		return;
+	/* Early ones fall into the start and the recovery, late ones into the middle of things. */
+	world->end.kill_at_step = world_between(1, world_chance(0.4) ? 150 : world_chance(0.5) ? 1500 : 15000);
+	world->end.is_power_cut = world_chance(0.4);
+}
+
+static void begin_life(const struct history *history)
+{
+	world->life++;
+	world->step = world->turn = world->busy_step = 0;
+	world->was_killed = world->was_told_to_stop = world->is_over = false;
+	evidence_new_life();
+	choose_end(history);
+	/* Whatever a life died of writing: the next one finds a whole file. */
+	scenario_write_config(world->variant);
+}
+
+static void end_life(int status)
+{
+	bool was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && world->was_killed;
+
+	if (WIFSIGNALED(status) && !was_killed)
+		world_note_failure("the daemon died of signal %d (%s)", WTERMSIG(status),
+		        strsignal(WTERMSIG(status)));
+	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		world_note_failure("the daemon's process ended with %d", WEXITSTATUS(status));
+}
+
+/* True: another one is needed. */
+static bool live_once(const struct history *history, struct history_result *result)
+{
+	int status;
+
+	begin_life(history);
+	end_life(run_apart(history, live));
+	if (world->life == 1) {
+		result->n_steps = world->step;
+		result->n_turns = world->turn;
+	}
+	if (world->failure[0])
+		return false;
+	status = run_apart(history, NULL);
+	if (status != 0)
+		world_note_failure("the judge ended with status %#x", (unsigned)status);
+	if (world->failure[0] || (world->is_over && !world->was_killed))
+		return false;
+	if (world->life == LIVES_MAX)
+		world_note_failure("more lives than there should be");
+	/* Until somebody (or systemd) starts it again. */
+	world_advance_to(world->mono_ms + world_between(100, world_chance(0.3) ? 600 * 1000 : 5000));
+	outside_run_plans(NULL);
+	return !world->failure[0];
+}
+
+void history_run(const struct history *history, struct history_result *result)
+{
+	*result = (struct history_result){0};
+	world_reset(history->seed);
+	hash_bytes("", 0); /* draws its key here, once for all processes */
+	make_dir();
+	scenario_make(&history->scenario);
+	while (live_once(history, result))
+		continue;
+	result->is_good = !world->failure[0];
+	str_copy(result->failure, sizeof(result->failure), world->failure);
+	result->n_lives = world->life;
+	result->n_polls = world->n_polls;
+	result->n_runs = world->n_runs;
+	result->n_events = world->committed_seq;
+	result->n_commits = world->n_commits;
+	result->n_requests = world->n_requests;
+	if (!result->is_good && history->plant == PLANT_NONE && !history->is_verbose)
+		show_log();
+	remove_dir(world->dir);
+}
