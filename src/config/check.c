@@ -86,7 +86,6 @@ static void check_credentials(
 	static const char *const three[] = {
 	        "client_id", "client_secret_file", "refresh_token_file"};
 	const struct tree_node *token = found_node(found, "access_token_file");
-	bool is_supported = value_is_supported(l, option_find(SCOPE_ACCOUNT, three[0]));
 	struct place at = entry->node->key_at;
 	char quoted[QUOTE_SIZE];
 	size_t n = 0;
@@ -94,12 +93,6 @@ static void check_credentials(
 	for (size_t i = 0; i < ARRAY_LEN(three); i++)
 		n += found_node(found, three[i]) != NULL;
 	problems_quote(quoted, entry->name);
-	if (!is_supported) {
-		if (!token)
-			problems_add(&l->problems, at, "account %s: access_token_file is required",
-			        quoted);
-		return;
-	}
 	if (token && n > 0)
 		problems_add(&l->problems, at,
 		        "account %s: access_token_file stands instead of client_id, "

@@ -94,7 +94,8 @@ struct config {
 	size_t n_accounts;
 	struct config_hook *hooks;
 	size_t n_hooks;
-	struct config_strings *strings; /* where all texts live */
+	struct config_strings *strings; /* where all texts live but those of jobs files */
+	struct config_strings *job_strings;
 };
 
 /* What is wrong, or merely worth a warning, with its place. */
@@ -121,6 +122,9 @@ enum { CONFIG_E_INVALID = 1 };
 int config_load(
         const char *file, bool is_check, struct config **out, struct config_problems *problems);
 struct config *config_free(struct config *config);
+/* Gives back the lists of jobs, which are most of a large configuration, once they are taken over.
+ */
+void config_forget_jobs(struct config *config);
 void config_problems_deinit(struct config_problems *problems);
 /* "file:line:column: error: words\n" for each. */
 void config_problems_print(const struct config_problems *problems, struct buf *out);

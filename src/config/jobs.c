@@ -253,7 +253,7 @@ static void jobs_read_file(struct jobs *jobs, const struct tree_node *node)
 		        r == -ENODEV ? "not a regular file" : err_text(r));
 		return;
 	}
-	config_strings_adopt(l->config->strings, text);
+	config_strings_adopt(l->config->job_strings, text);
 	jobs_parse_text(jobs, problems_file(&l->problems, path), text, len);
 }
 
@@ -323,7 +323,7 @@ void jobs_read_text(
 {
 	struct jobs jobs = {.l = l, .account = account};
 
-	config_strings_adopt(l->config->strings, text);
+	config_strings_adopt(l->config->job_strings, text);
 	jobs_parse_text(&jobs, problems_file(&l->problems, shown), text, len);
 	jobs_check_duplicates(&jobs);
 	free(jobs.places);

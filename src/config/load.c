@@ -16,6 +16,7 @@ static void loader_init(struct loader *l, unsigned flags)
 	        .flags = flags,
 	};
 	l->config->strings = config_strings_new();
+	l->config->job_strings = config_strings_new();
 }
 
 static void loader_deinit(struct loader *l)
@@ -72,12 +73,21 @@ int loader_load_text(const char *file, const char *text, size_t len, unsigned fl
 	return loader_finish(&l, out, problems);
 }
 
+void config_forget_jobs(struct config *config)
+{
+	for (size_t i = 0; i < config->n_accounts; i++) {
+		free(config->accounts[i].jobs);
+		config->accounts[i].jobs = NULL;
+		config->accounts[i].n_jobs = 0;
+	}
+	config->job_strings = config_strings_free(config->job_strings);
+}
+
 struct config *config_free(struct config *config)
 {
 	if (!config)
 		return NULL;
-	for (size_t i = 0; i < config->n_accounts; i++)
-		free(config->accounts[i].jobs);
+	config_forget_jobs(config);
 	free(config->accounts);
 	free(config->hooks);
 	free(config->datacenters);

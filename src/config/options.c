@@ -15,7 +15,6 @@
 static const char *const log_level_words[] = {"error", "warning", "notice", "info", "debug", NULL};
 /* In the order of enum config_service. */
 static const char *const service_words[] = {"bigin", "crm", NULL};
-static const char *const service_later_words[] = {"crm", NULL};
 
 const struct option options[] = {
         /* The top level. */
@@ -200,7 +199,6 @@ const struct option options[] = {
                 .name = "service",
                 .type = OPTION_WORD,
                 .words = service_words,
-                .later_words = service_later_words,
                 .default_text = "bigin",
                 .is_supported = true,
                 .offset = offsetof(struct config_account, service),
@@ -208,19 +206,19 @@ const struct option options[] = {
         {.scope = SCOPE_ACCOUNT,
                 .name = "client_id",
                 .type = OPTION_STRING,
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_account, client_id),
                 .help = "Client id of the application that is registered with Zoho."},
         {.scope = SCOPE_ACCOUNT,
                 .name = "client_secret_file",
                 .type = OPTION_SECRET,
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_account, client_secret_file),
-                .help = "File that holds the client secret."},
+                .help = "File that holds the client secret of that application."},
         {.scope = SCOPE_ACCOUNT,
                 .name = "refresh_token_file",
                 .type = OPTION_SECRET,
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_account, refresh_token_file),
                 .help = "File that holds the refresh token."},
         {.scope = SCOPE_ACCOUNT,
@@ -421,13 +419,4 @@ const char *option_scope_words(enum option_scope scope)
 	};
 
 	return words[scope];
-}
-
-bool option_is_later_word(const struct option *option, const char *word)
-{
-	for (const char *const *later = option->later_words; later && *later; later++) {
-		if (strcmp(*later, word) == 0)
-			return true;
-	}
-	return false;
 }

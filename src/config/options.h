@@ -43,8 +43,7 @@ struct option {
 	enum option_type type;
 	int64_t min, max;         /* of OPTION_DURATION (ms) and OPTION_INTEGER */
 	const char *const *words; /* of OPTION_WORD, NULL-terminated; the index is the value */
-	const char *const *later_words; /* those of words that are refused as not yet supported */
-	const char *default_text;       /* as it would stand in the file; NULL = no default */
+	const char *default_text; /* as it would stand in the file; NULL = no default */
 	bool is_required;
 	bool needs_restart;
 	bool is_supported; /* false: refused as not yet supported */
@@ -63,8 +62,6 @@ const struct option *option_find(enum option_scope scope, const char *name);
 const struct option *options_of_scope(enum option_scope scope, size_t *n);
 /* "poll", "an account": where an option of the scope stands, for "in ...". */
 const char *option_scope_words(enum option_scope scope);
-/* The word is one that is not yet supported. */
-bool option_is_later_word(const struct option *option, const char *word);
 
 /* No scope has more options than this (a test says so). */
 enum { OPTIONS_PER_SCOPE_MAX = 16 };

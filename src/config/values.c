@@ -16,7 +16,7 @@
 #include "util/mem.h"
 #include "util/str.h"
 
-enum { STRING_MAX_BYTES = 1024, WORDS_MAX = 16 };
+enum { STRING_MAX_BYTES = 1024 };
 
 const char *value_found(char words[static QUOTE_SIZE], const struct tree_node *node)
 {
@@ -229,39 +229,26 @@ static bool value_read_integer(
 	       value_refuse(l, option->name, node, range);
 }
 
-/* "one of a, b, c" with those words alone that are taken; *n of them. */
-static void words_expected(const struct loader *l, const struct option *option,
-        struct buf *expected, const char *taken[static WORDS_MAX], size_t *n)
+/* "one of a, b, c"; the number of them. */
+static size_t words_expected(const struct option *option, struct buf *expected)
 {
-	*n = 0;
-	for (size_t i = 0; option->words[i]; i++) {
-		assert(*n < WORDS_MAX);
-		if ((l->flags & LOADER_TAKE_LATER) ||
-		        !option_is_later_word(option, option->words[i]))
-			taken[(*n)++] = option->words[i];
-	}
-	if (*n > 1)
-		buf_adds(expected, "one of ");
-	for (size_t i = 0; i < *n; i++)
-		buf_addf(expected, "%s%s", i > 0 ? ", " : "", taken[i]);
+	size_t n = 0;
+
+	buf_adds(expected, "one of ");
+	for (; option->words[n]; n++)
+		buf_addf(expected, "%s%s", n > 0 ? ", " : "", option->words[n]);
+	return n;
 }
 
 static bool value_read_word(struct loader *l, const struct option *option,
         const struct tree_node *node, unsigned *field)
 {
 	cleanup(buf_deinit) struct buf expected = {0};
-	const char *taken[WORDS_MAX];
 	char found[QUOTE_SIZE], nearest[NEAREST_SIZE];
-	size_t n;
+	size_t n = words_expected(option, &expected);
 
-	words_expected(l, option, &expected, taken, &n);
 	if (!value_is_kind(l, option->name, node, TREE_SCALAR, buf_str(&expected)))
 		return false;
-	if (option_is_later_word(option, node->text) && !(l->flags & LOADER_TAKE_LATER)) {
-		problems_add(&l->problems, node->at, "%s: %s is not yet supported in this version",
-		        option->name, node->text);
-		return false;
-	}
 	for (unsigned i = 0; option->words[i]; i++) {
 		if (strcmp(option->words[i], node->text) == 0) {
 			*field = i;
@@ -270,7 +257,7 @@ static bool value_read_word(struct loader *l, const struct option *option,
 	}
 	problems_add(&l->problems, node->at, "%s: expected %s, found %s%s", option->name,
 	        buf_str(&expected), value_found(found, node),
-	        value_nearest(nearest, node->text, taken, n));
+	        value_nearest(nearest, node->text, option->words, n));
 	return false;
 }
 

@@ -10,14 +10,13 @@ static const double BIN_LOG_WIDTH = 0.69314718055994531 / 6;
 /* Per finished job; and how sure the mix may become, which bounds how long a change goes unnoticed.
  */
 static const double MEMORY_JOBS[LEARN_MEMORIES] = {500, 20};
-#ifndef SM
-#define SM 8
-#endif
-static const double SCORE_MAX = SM;
+static const double SCORE_MAX = 6;
+static const double SHORT_SHARE_LEFT = 0.3;
 
-/* What is believed before anything is seen: one finish per unit of log-age, on half a job. */
+/* What is believed before anything is seen: one finish per unit of log-age (a hazard of
+ * 1/age), seen on a twentieth of a job. */
 static const double PRIOR_RATE = 1;
-static const double PRIOR_WEIGHT = 0.5;
+static const double PRIOR_WEIGHT = 0.05;
 
 static const double HAZARD_MIN = 1e-12; /* a millisecond */
 static const double HAZARD_MAX = 1;
@@ -186,13 +185,25 @@ static double log_chance(double x)
 	return x < 1e-4 ? log(x) : log(1 - exp(-x));
 }
 
-/* Where the short memory has won for certain, durations have changed: what the long one holds is of
- * another time, and it begins anew from the short one. */
+static void shrink(struct learn_memory *memory, double share)
+{
+	for (size_t i = 0; i < LEARN_BINS; i++) {
+		memory->passed[i] *= (float)share;
+		memory->finished[i] *= (float)share;
+	}
+}
+
+/*
+ * Where the short memory has won for certain, durations have changed: what the long one holds is of
+ * another time. Both begin anew from what is left of the short one, most of which is of that other
+ * time too.
+ */
 static void add_score(struct learn *learn, double difference)
 {
 	learn->score = (float)clamp((double)learn->score + difference, -SCORE_MAX, SCORE_MAX);
 	if (learn->score > (float)-SCORE_MAX)
 		return;
+	shrink(&learn->memories[1], SHORT_SHARE_LEFT);
 	learn->memories[0] = learn->memories[1];
 	learn->score = 0;
 }
@@ -213,15 +224,8 @@ void learn_passed(
 
 static void forget(struct learn *learn)
 {
-	for (size_t m = 0; m < LEARN_MEMORIES; m++) {
-		struct learn_memory *memory = &learn->memories[m];
-		float keep = (float)(1 - 1 / MEMORY_JOBS[m]);
-
-		for (size_t i = 0; i < LEARN_BINS; i++) {
-			memory->passed[i] *= keep;
-			memory->finished[i] *= keep;
-		}
-	}
+	for (size_t m = 0; m < LEARN_MEMORIES; m++)
+		shrink(&learn->memories[m], 1 - 1 / MEMORY_JOBS[m]);
 }
 
 void learn_finished(

@@ -1,6 +1,7 @@
 #include "daemon/account.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,23 +9,32 @@
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
+#include "wire/token.h"
 
 enum { TOKEN_LOOK_EVERY_MS = 1000 };
 
 struct accounts {
 	struct http *http;
+	struct grants *grants;
 	struct account **list; /* owned, by handle */
 	size_t n;
 	struct datacenter **datacenters; /* owned */
 	size_t n_datacenters;
 };
 
-struct accounts *accounts_new(struct http *http)
+struct accounts *accounts_new(
+        struct loop *loop, struct http *http, struct rng *rng, const char *state_dir)
 {
 	struct accounts *accounts = MEM_NEW(struct accounts);
 
 	accounts->http = http;
+	accounts->grants = grants_new(loop, http, rng, state_dir);
 	return accounts;
+}
+
+struct grants *accounts_grants(const struct accounts *accounts)
+{
+	return accounts->grants;
 }
 
 static void datacenter_free(struct datacenter *datacenter)
@@ -32,8 +42,21 @@ static void datacenter_free(struct datacenter *datacenter)
 	http_host_free(datacenter->host);
 	free(datacenter->name);
 	free(datacenter->api_url);
+	free(datacenter->accounts_url);
 	free(datacenter->ca_file);
 	free(datacenter);
+}
+
+static void drop_credentials(struct account *account)
+{
+	account->grant = grant_put(account->grant);
+	secret_deinit(&account->token);
+	secret_deinit(&account->client_secret);
+	secret_deinit(&account->refresh_token);
+	free(account->client_id);
+	account->client_id = NULL;
+	account->token_wait_until_mono_ms = 0;
+	account->has_refused_token = false;
 }
 
 struct accounts *accounts_free(struct accounts *accounts)
@@ -44,10 +67,11 @@ struct accounts *accounts_free(struct accounts *accounts)
 		struct account *account = accounts->list[i];
 
 		heap_deinit(&account->due);
-		secret_deinit(&account->token);
+		drop_credentials(account);
 		free(account->name);
 		free(account);
 	}
+	grants_free(accounts->grants);
 	for (size_t i = 0; i < accounts->n_datacenters; i++)
 		datacenter_free(accounts->datacenters[i]);
 	free(accounts->list);
@@ -83,6 +107,7 @@ static bool is_same_place(
 {
 	return strcmp(datacenter->name, config->name) == 0 &&
 	       strcmp(datacenter->api_url, config->api_url) == 0 &&
+	       strcmp(datacenter->accounts_url, config->accounts_url) == 0 &&
 	       str_is_equal(datacenter->ca_file, config->ca_file);
 }
 
@@ -109,6 +134,7 @@ static int find_or_add_datacenter(
 	}
 	datacenter->name = mem_strdup(config->name);
 	datacenter->api_url = mem_strdup(config->api_url);
+	datacenter->accounts_url = mem_strdup(config->accounts_url);
 	datacenter->ca_file = config->ca_file ? mem_strdup(config->ca_file) : NULL;
 	datacenter->waiting_tail = &datacenter->waiting;
 	datacenter->is_configured = true;
@@ -127,6 +153,7 @@ static struct account *find_or_add_account(struct accounts *accounts, const char
 		return account;
 	account = MEM_NEW(struct account);
 	account->name = mem_strdup(name);
+	account->grants = accounts->grants;
 	account->handle = (uint32_t)accounts->n;
 	accounts->list = mem_resize(accounts->list, accounts->n + 1, sizeof(*accounts->list));
 	accounts->list[accounts->n++] = account;
@@ -141,6 +168,7 @@ struct account *accounts_add_gone(
 
 	nowhere->name = mem_strdup(datacenter ? datacenter : "");
 	nowhere->api_url = mem_strdup("");
+	nowhere->accounts_url = mem_strdup("");
 	nowhere->waiting_tail = &nowhere->waiting;
 	accounts->datacenters = mem_resize(
 	        accounts->datacenters, accounts->n_datacenters + 1, sizeof(struct datacenter *));
@@ -149,17 +177,56 @@ struct account *accounts_add_gone(
 	return account;
 }
 
-static void apply_token(struct account *account, const char *path, bool has_moved)
+static bool has_same_credentials(const struct account *account, const struct config_account *config)
 {
-	if (!str_is_equal(account->token.path, path)) {
-		secret_deinit(&account->token);
-		secret_init(&account->token, path);
+	return str_is_equal(account->token.path, config->access_token_file) &&
+	       str_is_equal(account->client_id, config->client_id) &&
+	       str_is_equal(account->client_secret.path, config->client_secret_file) &&
+	       str_is_equal(account->refresh_token.path, config->refresh_token_file);
+}
+
+/* The grant of what the files say; none as long as one of them cannot be read. */
+static void link_grant(struct account *account)
+{
+	struct grant_source source = {
+	        .accounts_url = account->datacenter->accounts_url,
+	        .ca_file = account->datacenter->ca_file,
+	        .client_id = account->client_id,
+	        .client_secret = account->client_secret.text,
+	        .refresh_token = account->refresh_token.text,
+	};
+	struct grant *old = account->grant;
+
+	if (!source.client_id || !source.client_secret || !source.refresh_token)
+		return;
+	account->grant = grants_get(account->grants, &source);
+	if (account->grant != old)
+		account->has_refused_token = false;
+	grant_put(old); /* after it was got: the same one stays */
+}
+
+static void apply_credentials(
+        struct account *account, const struct config_account *config, bool has_moved)
+{
+	if (!has_same_credentials(account, config)) {
+		drop_credentials(account);
+		if (config->access_token_file)
+			secret_init(&account->token, config->access_token_file);
+		if (config->client_id) {
+			account->client_id = mem_strdup(config->client_id);
+			secret_init(&account->client_secret, config->client_secret_file);
+			secret_init(&account->refresh_token, config->refresh_token_file);
+		}
 		has_moved = true;
 	}
 	if (has_moved) {
 		account->gate = (struct gate){0};
 		account->problem[0] = '\0';
+		link_grant(account);
 	}
+	if (account->grant)
+		grant_forgive(account->grant);
+	account->token_wait_until_mono_ms = 0;
 	account->token_looked_at_mono_ms = INT64_MIN;
 }
 
@@ -188,7 +255,7 @@ static int apply_account(struct accounts *accounts, const struct config *config,
 	account->timeout_ms = from->poll.timeout_ms;
 	account->max_in_flight = from->max_in_flight;
 	account->hooks = hooks_set_of(hooks, config, &from->hooks);
-	apply_token(account, from->access_token_file, has_moved);
+	apply_credentials(account, from, has_moved);
 	return 0;
 }
 
@@ -223,17 +290,171 @@ int accounts_apply(struct accounts *accounts, const struct config *config, struc
 			return r;
 		}
 	}
+	for (size_t i = 0; i < accounts->n; i++) {
+		if (!accounts->list[i]->is_configured)
+			drop_credentials(accounts->list[i]);
+	}
 	drop_unused_datacenters(accounts);
+	grants_drop_unused_hosts(accounts->grants);
 	return 0;
 }
 
-bool account_refresh_token(struct account *account, struct now now)
+/* ---- tokens ---- */
+
+static bool look_at_files(struct account *account)
+{
+	if (account->token.path)
+		return secret_refresh(&account->token);
+	if (!account->client_id)
+		return false;
+	bool is_new = secret_refresh(&account->client_secret);
+
+	is_new |= secret_refresh(&account->refresh_token);
+	if (is_new)
+		link_grant(account);
+	return is_new && account->grant;
+}
+
+bool account_look_at_secrets(struct account *account, struct now now)
 {
 	if (account->token_looked_at_mono_ms != INT64_MIN &&
 	        now.mono_ms - account->token_looked_at_mono_ms < TOKEN_LOOK_EVERY_MS)
 		return false;
 	account->token_looked_at_mono_ms = now.mono_ms;
-	return secret_refresh(&account->token);
+	bool is_new = look_at_files(account);
+
+	if (is_new)
+		account->token_wait_until_mono_ms = 0;
+	return is_new;
+}
+
+/* Why there is nothing to send or to make tokens from; "" = all can be read. */
+static const char *secret_problem(const struct account *account)
+{
+	if (!account->client_id)
+		return account->token.problem;
+	return account->client_secret.text ? account->refresh_token.problem
+	                                   : account->client_secret.problem;
+}
+
+/* A token is sent to the API host that it was made for, or nowhere. */
+static bool is_token_ours(const struct account *account)
+{
+	const char *domain = grant_domain(account->grant);
+	char origin[TOKEN_DOMAIN_MAX_BYTES + 1];
+
+	return !domain[0] ||
+	       (token_origin(account->datacenter->api_url, origin) && strcmp(domain, origin) == 0);
+}
+
+/* ERROR_NONE: it is there, or it is waited for. */
+static enum error_class want_granted(struct account *account, struct now now, char *words)
+{
+	struct grant *grant = account->grant;
+	int64_t until = grant_want(grant, now);
+
+	account->token_wait_until_mono_ms = 0;
+	if (until > 0 && grant_is_refused(grant)) {
+		str_copy(words, MESSAGE_MAX_BYTES, grant_problem(grant));
+		return ERROR_GRANT;
+	}
+	if (until > 0) {
+		account->token_wait_until_mono_ms = until;
+		return ERROR_NONE;
+	}
+	if (is_token_ours(account))
+		return ERROR_NONE;
+	snprintf(words, MESSAGE_MAX_BYTES, "the access token is for %.100s, not for %.100s",
+	        grant_domain(grant), account->datacenter->api_url);
+	return ERROR_DOMAIN;
+}
+
+enum error_class account_want_token(struct account *account, struct now now, char *words)
+{
+	if (account->grant) {
+		enum error_class error = want_granted(account, now, words);
+
+		/* Asked about anew by the slow probe, unless it serves others well. */
+		if (error == ERROR_DOMAIN && grant_is_doubtful(account->grant, now.mono_ms)) {
+			grant_drop(account->grant);
+			error = want_granted(account, now, words);
+		}
+		return error;
+	}
+	if (account->token.text)
+		return ERROR_NONE;
+	str_copy(words, MESSAGE_MAX_BYTES, secret_problem(account));
+	return ERROR_SECRET;
+}
+
+const char *account_token(const struct account *account, int64_t mono_ms)
+{
+	return account->grant ? grant_token(account->grant, mono_ms) : account->token.text;
+}
+
+uint32_t account_token_generation(const struct account *account)
+{
+	return account->grant ? grant_generation(account->grant) : account->token.generation;
+}
+
+void account_token_accepted(struct account *account, uint32_t generation)
+{
+	if (!account->grant || generation != grant_generation(account->grant))
+		return;
+	account->has_refused_token = false;
+	grant_accept(account->grant, generation);
+}
+
+bool account_token_refused(struct account *account, struct now now)
+{
+	if (!account->grant)
+		return false;
+	if (account->has_refused_token && !grant_is_doubtful(account->grant, now.mono_ms))
+		return false;
+	account->has_refused_token = true;
+	grant_drop(account->grant);
+	return true;
+}
+
+/* Its polls wait for the accounts server, and will for some time. */
+static bool waits_long_for_token(const struct account *account, int64_t mono_ms)
+{
+	int64_t until = account->token_wait_until_mono_ms;
+
+	return until > mono_ms && until < INT64_MAX && !account_token(account, mono_ms);
+}
+
+static void write_token(struct json_out *w, const struct account *account, struct now now)
+{
+	const char *problem = secret_problem(account);
+
+	json_open_object(w, "token");
+	if (account->grant) {
+		grant_write(w, account->grant, now);
+	} else {
+		json_put_string(w, "state", account->token.text ? "ok" : "missing");
+		json_put_null(w, "expires");
+		json_put_string(w, "problem", problem[0] ? problem : NULL);
+	}
+	json_close_object(w);
+}
+
+/* Why it does not poll as it would, in words; NULL = it does. */
+static const char *write_state(struct json_out *w, const struct account *account, struct now now)
+{
+	const struct gate *gate = &account->gate;
+
+	if (gate->state == GATE_OK && waits_long_for_token(account, now.mono_ms)) {
+		const char *problem = grant_problem(account->grant);
+
+		json_put_string(w, "state", gate_state_name(GATE_HELD));
+		json_put_string(w, "reason", error_class_name(ERROR_GRANT));
+		return problem[0] ? problem : "too many access tokens were asked for";
+	}
+	json_put_string(w, "state", gate_state_name(gate->state));
+	json_put_string(
+	        w, "reason", gate->state == GATE_OK ? NULL : error_class_name(gate->reason));
+	return gate->state == GATE_OK ? NULL : account->problem;
 }
 
 void account_write(
@@ -248,19 +469,15 @@ void account_write(
 	json_put_string(w, "name", account->name);
 	json_put_string(w, "datacenter", account->datacenter->name);
 	json_put_string(w, "service", config_service_name(account->service));
-	json_put_string(w, "state", gate_state_name(gate->state));
-	json_put_string(
-	        w, "reason", gate->state == GATE_OK ? NULL : error_class_name(gate->reason));
-	json_put_string(w, "detail", gate->state == GATE_OK ? NULL : account->problem);
+	const char *detail = write_state(w, account, now);
+
+	json_put_string(w, "detail", detail);
 	json_put_time(w, "since", gate->since_wall_ms);
 	json_put_time(w, "next_probe", wait >= 0 ? now.wall_ms + wait : 0);
 	json_put_integer(w, "jobs", (int64_t)account->n_jobs);
 	json_put_integer(w, "in_flight", (int64_t)account->n_in_flight);
 	json_put_integer(w, "polls", (int64_t)account->n_polls);
-	json_open_object(w, "token");
-	json_put_string(w, "state", account->token.text ? "ok" : "missing");
-	json_put_string(w, "problem", account->token.problem[0] ? account->token.problem : NULL);
-	json_close_object(w);
+	write_token(w, account, now);
 	json_open_object(w, "limits");
 	json_put_integer(w, "max_in_flight", account->max_in_flight);
 	json_close_object(w);

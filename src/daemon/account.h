@@ -15,6 +15,7 @@
 #include "core/schedule.h"
 #include "daemon/hooks.h"
 #include "daemon/secret.h"
+#include "daemon/token.h"
 #include "net/http.h"
 #include "util/heap.h"
 #include "wire/json.h"
@@ -22,7 +23,7 @@
 struct accounts;
 
 struct datacenter {
-	char *name, *api_url, *ca_file;
+	char *name, *api_url, *accounts_url, *ca_file;
 	struct http_host *host; /* made with the first account */
 	struct circuit circuit;
 	size_t n_in_flight;
@@ -41,8 +42,17 @@ struct account {
 	int64_t timeout_ms;
 	int64_t max_in_flight;
 	const struct hook_set *hooks; /* of jobs that name none */
+	/* A ready token in a file, or the three that tokens are made from (then token.path is
+	 * NULL).
+	 */
 	struct secret token;
-	int64_t token_looked_at_mono_ms;
+	char *client_id;
+	struct secret client_secret, refresh_token;
+	struct grants *grants;
+	struct grant *grant;              /* NULL: of a ready token, or a secret cannot be read */
+	int64_t token_looked_at_mono_ms;  /* at the secrets' files */
+	int64_t token_wait_until_mono_ms; /* asked for: nothing is sent before; 0 = no wait */
+	bool has_refused_token;           /* one was dropped, and none was taken as good since */
 	struct gate gate;
 	bool is_pause_told; /* what the journal says last: account.paused or not */
 	enum error_class told_reason;
@@ -57,7 +67,9 @@ struct account {
 	uint64_t n_polls, n_answers;
 };
 
-struct accounts *accounts_new(struct http *http);
+/* state_dir: where access tokens outlive a restart. */
+struct accounts *accounts_new(
+        struct loop *loop, struct http *http, struct rng *rng, const char *state_dir);
 /* No request may be in flight. */
 struct accounts *accounts_free(struct accounts *accounts);
 
@@ -78,8 +90,26 @@ struct account *accounts_find(
 struct account *accounts_add_gone(
         struct accounts *accounts, const char *name, const char *datacenter);
 
-/* Looks at the token's file, at most once a second. True: the token is a new one. */
-bool account_refresh_token(struct account *account, struct now now);
+struct grants *accounts_grants(const struct accounts *accounts);
+
+/* Looks at the secrets' files, at most once a second. True: one of them is a new one. */
+bool account_look_at_secrets(struct account *account, struct now now);
+
+/*
+ * Sees to it that there is a token to send. ERROR_NONE: there is one, or one was asked for and
+ * token_wait_until_mono_ms says when to look again. Else why there is none until somebody acts, and
+ * words, MESSAGE_MAX_BYTES at most, for people.
+ */
+enum error_class account_want_token(struct account *account, struct now now, char *words);
+/* What to send now; NULL = none. */
+const char *account_token(const struct account *account, int64_t mono_ms);
+/* Tells the account's tokens apart; 0 = none. */
+uint32_t account_token_generation(const struct account *account);
+/* The API took the token of that generation as good. */
+void account_token_accepted(struct account *account, uint32_t generation);
+/* The API refused the present token. True: it was dropped, and the same question may be tried with
+ * a new one; once, for a new one that is refused too is no matter of tokens. */
+bool account_token_refused(struct account *account, struct now now);
 
 /* The account's state as JSON members (no braces): for the sockets and for events. */
 void account_write(

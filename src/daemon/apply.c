@@ -138,7 +138,7 @@ int apply_places(struct tracker *tracker, const struct config *config, struct bu
 	return accounts_apply(tracker->accounts, config, tracker->hooks, words);
 }
 
-int apply_jobs(struct tracker *tracker, const struct config *config, struct apply_result *result)
+int apply_jobs(struct tracker *tracker, struct config *config, struct apply_result *result)
 {
 	struct apply apply = {.tracker = tracker, .config = config, .result = result};
 
@@ -149,6 +149,7 @@ int apply_jobs(struct tracker *tracker, const struct config *config, struct appl
 
 	if (!r)
 		r = watch_all(&apply);
+	config_forget_jobs(config);
 	if (!r)
 		r = journal_commit(tracker->journal);
 	if (!r)

@@ -12,7 +12,7 @@
 
 enum {
 	SEND_PER_TURN = 256,
-	LOOK_AT_SECRETS_MS = 2000, /* of paused accounts */
+	LOOK_AT_SECRETS_MS = 2000, /* of accounts that are paused or have no token */
 };
 
 /* One request on its way. Found again by its place, which is the id that net/http is given. */
@@ -35,10 +35,12 @@ struct poller {
 	size_t n_in_flight;
 	struct reply_texts texts;
 	struct loop_timer *secrets_timer;
+	bool is_secrets_timer_set;
 	bool is_stopped;
 };
 
 static void poller_on_secrets_timer(void *arg);
+static void poller_on_token_news(void *arg, const struct grant *grant);
 
 struct poller *poller_new(struct loop *loop, struct tracker *tracker)
 {
@@ -47,6 +49,7 @@ struct poller *poller_new(struct loop *loop, struct tracker *tracker)
 	poller->loop = loop;
 	poller->tracker = tracker;
 	poller->secrets_timer = loop_timer_new(loop, poller_on_secrets_timer, poller);
+	grants_set_news(accounts_grants(tracker->accounts), poller_on_token_news, poller);
 	return poller;
 }
 
@@ -86,24 +89,64 @@ static void touch(struct poller *poller, struct account *account)
 	queue_touch(poller->tracker->queue, account, mono_now(poller));
 }
 
-/* A paused account whose secret was replaced is probed at once. */
+/* ---- secrets and tokens ---- */
+
+static void look_at_secrets_soon(struct poller *poller)
+{
+	if (poller->is_secrets_timer_set)
+		return;
+	poller->is_secrets_timer_set = true;
+	loop_timer_set(poller->secrets_timer, mono_now(poller) + LOOK_AT_SECRETS_MS);
+}
+
+/* A paused account whose secret was replaced is probed at once, and one without a token asks. */
+static void look_at_secrets(struct poller *poller, struct account *account, struct now now)
+{
+	struct gate *gate = &account->gate;
+	bool is_new = account_look_at_secrets(account, now);
+	bool is_there = account->grant || account->token.text;
+
+	if (gate->state == GATE_PAUSED && (is_new || (gate->reason == ERROR_SECRET && is_there)))
+		gate_probe_now(gate, now.mono_ms);
+	touch(poller, account);
+}
+
 static void poller_on_secrets_timer(void *arg)
 {
 	struct poller *poller = arg;
 	struct accounts *accounts = poller->tracker->accounts;
 	struct now now = loop_now(poller->loop);
 
+	poller->is_secrets_timer_set = false;
 	for (size_t i = 0; i < accounts_count(accounts); i++) {
 		struct account *account = accounts_get(accounts, (uint32_t)i);
 
-		if (!account->is_configured || account->gate.state != GATE_PAUSED)
+		if (!account->is_configured ||
+		        (account->gate.state != GATE_PAUSED &&
+		                account->token_wait_until_mono_ms <= now.mono_ms))
 			continue;
-		loop_timer_set(poller->secrets_timer, now.mono_ms + LOOK_AT_SECRETS_MS);
-		if (account_refresh_token(account, now) ||
-		        (account->gate.reason == ERROR_SECRET && account->token.text)) {
-			gate_probe_now(&account->gate, now.mono_ms);
-			touch(poller, account);
-		}
+		look_at_secrets_soon(poller);
+		look_at_secrets(poller, account, now);
+	}
+}
+
+/* Those who waited for it look anew: to poll, to wait longer, or to be paused. */
+static void poller_on_token_news(void *arg, const struct grant *grant)
+{
+	struct poller *poller = arg;
+	struct accounts *accounts = poller->tracker->accounts;
+	int64_t mono_ms = mono_now(poller);
+
+	for (size_t i = 0; i < accounts_count(accounts); i++) {
+		struct account *account = accounts_get(accounts, (uint32_t)i);
+
+		if (account->grant != grant)
+			continue;
+		account->token_wait_until_mono_ms = 0;
+		if (account->gate.state == GATE_PAUSED && account->gate.reason == ERROR_GRANT &&
+		        grant_token(grant, mono_ms))
+			gate_probe_now(&account->gate, mono_ms);
+		touch(poller, account);
 	}
 }
 
@@ -142,7 +185,7 @@ static void observe(struct poller *poller, const struct poll *poll, const char *
 	struct reply_question question = {
 	        .job_id = job_id,
 	        .api_url = poll->datacenter->api_url,
-	        .token = poll->account->token.text,
+	        .token = account_token(poll->account, mono_now(poller)),
 	};
 
 	if (answer->error)
@@ -184,6 +227,8 @@ static const char *advice(enum error_class class)
 		return "the token's user may not read this module";
 	case ERROR_PATH:
 		return "check the data center's api_url and the account's service";
+	case ERROR_DOMAIN:
+		return "check the account's data center";
 	case ERROR_ALL_LOST:
 		return "Zoho knows none of its jobs: check the data center and the account";
 	default:
@@ -208,7 +253,7 @@ static void pause_account(
 
 	describe(account, class, message);
 	log_gate(account, change, before);
-	loop_timer_set(poller->secrets_timer, mono_now(poller) + LOOK_AT_SECRETS_MS);
+	look_at_secrets_soon(poller);
 	poller->tracker->has_account_news |= change != GATE_SAME;
 }
 
@@ -226,7 +271,7 @@ static void move_gate(
 		describe(account, observation->error, observation->message);
 	log_gate(account, change, before);
 	if (change == GATE_BECAME_PAUSED)
-		loop_timer_set(poller->secrets_timer, mono_now(poller) + LOOK_AT_SECRETS_MS);
+		look_at_secrets_soon(poller);
 	poller->tracker->has_account_news = true;
 }
 
@@ -264,18 +309,36 @@ static void move_circuit(
 		touch_all(poller, datacenter);
 }
 
-/* A refused token that is no longer the account's: it was replaced while the request was on its
- * way. */
-static bool is_about_old_token(
+static bool is_token_refused(const struct observation *observation)
+{
+	return observation->kind == OBSERVED_REFUSED && observation->error == ERROR_TOKEN;
+}
+
+/* Whoever says such a thing knows who asks. */
+static bool is_token_accepted(const struct observation *observation)
+{
+	return observation->kind == OBSERVED_STATUS || observation->kind == OBSERVED_NOT_FOUND ||
+	       (observation->kind == OBSERVED_REFUSED && observation->error != ERROR_TOKEN &&
+	               observation->error != ERROR_PATH);
+}
+
+/* The token was refused, and there is or will be another one to try: it was replaced while the
+ * request was on its way, or is dropped now. */
+static bool may_cure_by_token(
         struct poller *poller, const struct poll *poll, const struct observation *observation)
 {
 	struct account *account = poll->account;
+	struct now now = loop_now(poller->loop);
 
-	if (observation->kind != OBSERVED_REFUSED || observation->error != ERROR_TOKEN)
+	if (is_token_accepted(observation))
+		account_token_accepted(account, poll->token_generation);
+	if (!is_token_refused(observation))
 		return false;
 	account->token_looked_at_mono_ms = INT64_MIN;
-	account_refresh_token(account, loop_now(poller->loop));
-	return account->token.generation != poll->token_generation;
+	account_look_at_secrets(account, now);
+	if (account_token_generation(account) != poll->token_generation)
+		return true;
+	return account_token_refused(account, now);
 }
 
 /* Lets the next account have the connection that became free. */
@@ -314,7 +377,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 	poll->account->n_in_flight--;
 	poll->datacenter->n_in_flight--;
 	poller->n_in_flight--;
-	if (is_about_old_token(poller, poll, &observation)) {
+	if (may_cure_by_token(poller, poll, &observation)) {
 		if (poll->is_gate_probe)
 			gate_unpass(&poll->account->gate);
 		if (poll->is_circuit_probe)
@@ -367,7 +430,7 @@ static int submit(struct poller *poller, struct account *account, const struct t
 	char authorization[sizeof("Authorization: Zoho-oauthtoken ") + SECRET_MAX_BYTES];
 
 	snprintf(authorization, sizeof(authorization), "Authorization: Zoho-oauthtoken %s",
-	        account->token.text);
+	        account_token(account, mono_now(poller)));
 	struct http_request request = {
 	        .url = url,
 	        .headers = {authorization, "Accept: application/json"},
@@ -389,7 +452,7 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 	        .ticket = registry_ticket(tracked),
 	        .account = account,
 	        .datacenter = account->datacenter,
-	        .token_generation = account->token.generation,
+	        .token_generation = account_token_generation(account),
 	        .is_gate_probe = gate_pass(&account->gate),
 	        .is_circuit_probe = circuit_pass(&account->datacenter->circuit),
 	        .is_in_use = true,
@@ -422,12 +485,29 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 		touch_all(poller, account->datacenter);
 }
 
+/* There is a token to send. Else the account waits for one, or is paused for want of it. */
+static bool has_token(struct poller *poller, struct account *account)
+{
+	char words[MESSAGE_MAX_BYTES];
+	struct now now = loop_now(poller->loop);
+	enum error_class error = account_want_token(account, now, words);
+
+	if (error)
+		pause_account(poller, account, error, words);
+	else if (account->token_wait_until_mono_ms > now.mono_ms)
+		look_at_secrets_soon(poller);
+	else
+		return true;
+	touch(poller, account);
+	return false;
+}
+
 /* False: the account was put aside. */
 static bool is_ready(struct poller *poller, struct account *account)
 {
 	struct datacenter *datacenter = account->datacenter;
-	bool is_new = account_refresh_token(account, loop_now(poller->loop));
 
+	account_look_at_secrets(account, loop_now(poller->loop));
 	if (datacenter->n_in_flight >= HTTP_HOST_MAX_CONNECTIONS) {
 		account->is_waiting = true;
 		account->next_waiting = NULL;
@@ -436,12 +516,7 @@ static bool is_ready(struct poller *poller, struct account *account)
 		touch(poller, account);
 		return false;
 	}
-	if (account->token.text)
-		return true;
-	if (!is_new)
-		pause_account(poller, account, ERROR_SECRET, account->token.problem);
-	touch(poller, account);
-	return false;
+	return has_token(poller, account);
 }
 
 void poller_dispatch(struct poller *poller)
@@ -476,7 +551,7 @@ void poller_stop(struct poller *poller)
 
 size_t poller_in_flight(const struct poller *poller)
 {
-	return poller->n_in_flight;
+	return poller->n_in_flight + grants_in_flight(accounts_grants(poller->tracker->accounts));
 }
 
 void poller_poll_now(struct poller *poller, struct tracked *tracked)

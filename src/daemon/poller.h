@@ -20,6 +20,7 @@ void poller_dispatch(struct poller *poller);
 int64_t poller_next_mono(const struct poller *poller);
 /* Sends nothing more. */
 void poller_stop(struct poller *poller);
+/* Polls, and requests for access tokens. */
 size_t poller_in_flight(const struct poller *poller);
 
 /* Somebody wants the job polled now: passes its wait and the circuit, and revives a LOST one. */

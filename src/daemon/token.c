@@ -317,8 +317,10 @@ struct grant *grant_put(struct grant *grant)
 		grants->n_in_flight--;
 	}
 	for (size_t i = 0; i < grants->n; i++) {
-		if (grants->list[i] == grant)
-			grants->list[i--] = grants->list[--grants->n];
+		if (grants->list[i] == grant) {
+			grants->list[i] = grants->list[--grants->n];
+			break;
+		}
 	}
 	secret_text_free(grant->access_token);
 	secret_text_free(grant->refresh_token);

@@ -341,7 +341,8 @@ class Record:
         self.env_names = [name for name, _, _ in pairs]
         self.pid = int(path.name.rpartition(".")[2])
         self.ended_ns = path.stat().st_mtime_ns
-        self.event = json.loads(self.body)
+        # Nothing at all came if the daemon was killed just after the start.
+        self.event = json.loads(self.body) if self.body else None
         self.id = self.env["BULKWATCH_EVENT_ID"]
         self.seq = int(self.env["BULKWATCH_EVENT_SEQ"])
         self.type = self.env["BULKWATCH_EVENT_TYPE"]

@@ -206,9 +206,8 @@ class Refusals(QueryCase):
 
     def test_bodies(self):
         daemon = self.start({"acme": ["1"]})
-        deep = "[" * 100000
         for body, status in (
-                ("", 400), ("{", 400), ("[]", 400), ("null", 400), (deep, 400), ("{}", 400),
+                ("", 400), ("{", 400), ("[]", 400), ("null", 400), ("[" * 60000, 400), ("{}", 400),
                 ({"account": "acme"}, 400), ({"id": "2"}, 400),
                 ('{"account":"acme","id":2}', 400), ({"account": "acme", "id": "2x"}, 400),
                 ({"account": "acme", "id": ""}, 400), ({"account": "acme", "id": "1" * 21}, 400),
@@ -224,10 +223,7 @@ class Refusals(QueryCase):
                 ({"account": "nobody", "id": "2"}, 404)):
             with self.subTest(body=str(body)[:60]):
                 reply = daemon.post("/v1/jobs", body)
-                if body is deep:
-                    self.assertIn(reply.status, (400, 413))
-                else:
-                    self.assert_problem(reply, status)
+                self.assert_problem(reply, status)
         self.assertEqual([job["id"] for job in daemon.jobs()], ["1"])
         self.assertIn("colour", daemon.post("/v1/jobs", {"colour": 1}).json()["detail"])
 
@@ -237,6 +233,7 @@ class Refusals(QueryCase):
                      b"GET /v1/status HTTP/1.1\r\n" + b"X: y\r\n" * 100000,
                      b"GET /" + b"a" * 1000000 + b" HTTP/1.1\r\n\r\n",
                      b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+                     b"POST /v1/jobs HTTP/1.1\r\nContent-Length: 100000\r\n\r\n" + b"[" * 100000,
                      b"POST /v1/jobs HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
                      b"POST /v1/jobs HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\n",
                      b"GET http://elsewhere/v1/status HTTP/1.1\r\nHost: elsewhere\r\n\r\n",

@@ -325,8 +325,10 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 		world_fail("a job cannot be added: %d %.*s", status, (int)len, body);
 	if (from->wish == WISH_PAUSE && status == 202)
 		job->is_paused_by_client = job->is_watched;
-	if (from->wish == WISH_RESUME && status != 503)
+	if (from->wish == WISH_RESUME && status != 503) {
 		job->may_be_paused = false;
+		job->heard_mono_ms = world->mono_ms;
+	}
 	if (from->wish == WISH_DELETE && status == 204 && job->is_watched)
 		world_fail("job %s is said to be removed, but that is not committed", job->id);
 	if (from->wish == WISH_ADD && (status == 200 || status == 201) && !job->is_watched)

@@ -1,12 +1,10 @@
-/* Requests and programs; evidence_commit.c has what is committed. */
+/* Programs. evidence_poll.c has requests, evidence_commit.c what is committed. */
 #include "evidence.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/limits.h"
 #include "util/hash.h"
 #include "util/mem.h"
 #include "util/str.h"
@@ -25,6 +23,7 @@ void evidence_new_life(void)
 		job->told = WORD_NONE;
 		job->n_not_found = 0;
 		job->next_poll_mono_ms = 0;
+		job->heard_mono_ms = world->mono_ms;
 		job->refused_token = 0;
 		job->is_in_flight = job->is_asked_for = job->is_revived = false;
 	}
@@ -35,6 +34,7 @@ void evidence_new_life(void)
 			delivery->state = DELIVERY_PENDING;
 		delivery->is_running = delivery->has_gone_well = delivery->has_failed_for_good = false;
 	}
+	memset(world->n_running, 0, sizeof(world->n_running));
 }
 
 void evidence_reload(int from, int to)
@@ -45,131 +45,6 @@ void evidence_reload(int from, int to)
 		/* Another file is another token: what was said of the old one is forgotten. */
 		if (account->has_other_file[from] != account->has_other_file[to])
 			account->held_until_mono_ms = 0;
-	}
-}
-
-/* ---- requests ---- */
-
-static void understand(const struct http_request *request, struct poll *poll)
-{
-	static const char authorization[] = "Authorization: Zoho-oauthtoken 1000.";
-	const char *header = request->headers[0], *id = strrchr(request->url, '/');
-	char name[16];
-	int length = 0;
-
-	if (!header || !str_has_prefix(header, authorization) ||
-	        sscanf(header + strlen(authorization), "%15[a-z0-9].%d%n", name, &poll->token, &length) != 2 ||
-	        header[strlen(authorization) + (size_t)length])
-		world_fail("a request without a token that was ever given out");
-	poll->account = world_find_account(name);
-	poll->job = poll->account < 0 ? -1 : world_find_job(poll->account, id + 1);
-	if (poll->job < 0)
-		world_fail("a request of account %s for a job that it does not have: %s", name, request->url);
-	const struct world_account *account = &world->accounts[poll->account];
-	cleanup(mem_free_p) char *url = mem_printf("%s/bigin/bulk/v2/read/%s",
-	        world->datacenters[account->datacenter].url, world->jobs[poll->job].id);
-
-	if (strcmp(url, request->url) != 0 || request->post_body)
-		world_fail("a request to %s that should go to %s", request->url, url);
-	if (poll->token > account->n_written)
-		world_fail("a request with a token that is not there yet");
-}
-
-static void judge_job(const struct poll *poll)
-{
-	const struct world_job *job = &world->jobs[poll->job];
-	bool may_be_sooner = job->is_asked_for ||
-	                     (job->refused_token > 0 && job->refused_token != poll->token + 1);
-
-	if (!job->is_watched)
-		world_fail("job %s is polled but not watched", job->id);
-	if (word_is_final(job->state))
-		world_fail("job %s is finished (%s), yet polled again", job->id, word_text(job->state));
-	if (job->state == WORD_LOST && !job->is_revived)
-		world_fail("job %s is LOST and nobody revived it, yet it is polled", job->id);
-	if (job->is_paused_by_client)
-		world_fail("job %s is paused, yet polled", job->id);
-	if (job->is_in_flight)
-		world_fail("job %s is asked about twice at once", job->id);
-	if (world->mono_ms < job->next_poll_mono_ms && !may_be_sooner)
-		world_fail("job %s is polled %" PRId64 " ms before min_interval has passed", job->id,
-		        job->next_poll_mono_ms - world->mono_ms);
-}
-
-static void judge_account(const struct poll *poll)
-{
-	const struct world_account *account = &world->accounts[poll->account];
-
-	if (account->n_in_flight > account->max_in_flight[world->variant])
-		world_fail("account %s has %d requests in flight, allowed are %d", account->name,
-		        account->n_in_flight, account->max_in_flight[world->variant]);
-	if (account->refused_since_mono_ms == 0 && world->mono_ms < account->held_until_mono_ms)
-		world_fail("account %s was told to wait, yet asks %" PRId64 " ms too soon", account->name,
-		        account->held_until_mono_ms - world->mono_ms);
-}
-
-struct poll evidence_poll(const struct http_request *request)
-{
-	struct poll poll = {.sent_mono_ms = world->mono_ms};
-
-	understand(request, &poll);
-	struct world_job *job = &world->jobs[poll.job];
-
-	world->accounts[poll.account].n_in_flight++;
-	world->n_polls++;
-	judge_job(&poll);
-	judge_account(&poll);
-	poll.watches = job->watches;
-	job->is_in_flight = true;
-	job->is_asked_for = false;
-	job->refused_token = 0;
-	world_was_busy();
-	return poll;
-}
-
-/* The least that Zoho's "too many requests" asks for. */
-static int64_t hold_ms(const struct zoho_saying *saying)
-{
-	if (saying->retry_after_s == -1 || saying->retry_after_s == 0)
-		return THROTTLE_FIRST_MS;
-	return saying->retry_after_s < 1 ? RETRY_AFTER_MIN_MS : saying->retry_after_s * 1000;
-}
-
-static void hold(struct world_account *account, const struct poll *poll, const struct zoho_saying *saying)
-{
-	bool was_held = account->held_until_mono_ms > 0;
-	bool is_probe = was_held && poll->sent_mono_ms >= account->held_until_mono_ms;
-
-	if (saying->kind == OBSERVED_THROTTLED && (!was_held || is_probe))
-		account->held_until_mono_ms = world->mono_ms + hold_ms(saying);
-	else if (saying->kind == OBSERVED_STATUS && is_probe)
-		account->held_until_mono_ms = 0;
-	if (saying->kind == OBSERVED_REFUSED || saying->kind == OBSERVED_NOT_FOUND)
-		account->refused_since_mono_ms = world->mono_ms;
-	else if (saying->kind == OBSERVED_STATUS &&
-	         poll->sent_mono_ms > account->refused_since_mono_ms)
-		account->refused_since_mono_ms = 0;
-}
-
-void evidence_answer(const struct poll *poll, const struct zoho_saying *saying)
-{
-	struct world_account *account = &world->accounts[poll->account];
-	struct world_job *job = &world->jobs[poll->job];
-
-	account->n_in_flight--;
-	hold(account, poll, saying);
-	if (poll->watches != job->watches)
-		return; /* of an earlier watch: nobody waits for it any more */
-	job->is_in_flight = false;
-	job->next_poll_mono_ms = poll->sent_mono_ms + account->min_interval_ms[world->variant];
-	if (saying->kind == OBSERVED_REFUSED)
-		job->refused_token = poll->token + 1;
-	if (saying->kind == OBSERVED_STATUS) {
-		job->told = saying->word;
-		job->n_not_found = 0;
-	} else if (saying->kind == OBSERVED_NOT_FOUND) {
-		if (job->n_not_found++ == 0)
-			job->not_found_since_mono_ms = world->mono_ms;
 	}
 }
 
@@ -267,6 +142,9 @@ int evidence_start(const struct child_spec *spec, bool is_started)
 		world_fail("event %" PRId64 " is not told with the same words each time", seq);
 	event->input_hash = input_hash;
 	delivery->is_running = true;
+	if (++world->n_running[hook] > world->hooks[hook].parallel)
+		world_fail("hook %s runs %d times at once, allowed are %d", world->hooks[hook].name,
+		        world->n_running[hook], world->hooks[hook].parallel);
 	delivery->n_started += is_started;
 	world->n_runs += is_started;
 	return (int)(delivery - world->deliveries);
@@ -278,6 +156,7 @@ void evidence_end(int index, const struct child_result *result)
 	bool has_exited = result->end == CHILD_EXITED;
 
 	delivery->is_running = false;
+	world->n_running[delivery->hook]--;
 	delivery->has_gone_well = has_exited && result->code == 0;
 	delivery->has_failed_for_good = has_exited && result->code == HOOK_EXIT_PERMANENT;
 }

@@ -20,6 +20,8 @@ void evidence_reload(int from, int to);
 
 struct poll evidence_poll(const struct http_request *request);
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying);
+/* Every now and then. */
+void evidence_look_for_silence(void);
 
 /* ---- programs ---- */
 

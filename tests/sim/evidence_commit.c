@@ -272,12 +272,15 @@ static void take_job_event(struct world_job *job, const struct seen_event *event
 	switch ((enum event_type)event->type) {
 	case EVENT_JOB_WATCHED:
 		job->is_watched = true;
+		world->n_watched_jobs++;
 		job->watches++;
 		job->is_in_flight = job->is_paused_by_client = false;
 		job->next_poll_mono_ms = 0;
+		job->heard_mono_ms = world->mono_ms;
 		break;
 	case EVENT_JOB_UNWATCHED:
 		job->is_watched = false;
+		world->n_watched_jobs--;
 		break;
 	case EVENT_JOB_OVERDUE:
 	case EVENT_HOOK_DEAD:

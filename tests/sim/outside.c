@@ -16,7 +16,8 @@ static int64_t quiet_until_mono_ms;
 
 static bool is_all_done(void)
 {
-	return world->n_open_jobs == 0 && world->n_open_deliveries == 0 &&
+	return world->n_open_jobs == 0 && world->n_watched_jobs == world->n_jobs &&
+	       world->n_open_deliveries == 0 &&
 	       world->next_plan == world->n_plans && world->variant == 0 &&
 	       world->end.reload_at_turn == 0 && clients_are_done();
 }
@@ -74,9 +75,11 @@ void outside_run_plans(struct loop *loop)
 	}
 }
 
+/* Once a minute at least; the turn that begins looks at what is planned. */
 static void ring(void *arg)
 {
-	(void)arg; /* the turn that begins looks at what is planned */
+	(void)arg;
+	evidence_look_for_silence();
 }
 
 /* The first variant is back a few turns after another was tried. */

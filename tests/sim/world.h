@@ -79,6 +79,7 @@ struct world_datacenter {
 	char url[64];
 	struct trouble troubles[WORLD_TROUBLES_MAX];
 	size_t n_troubles;
+	int64_t well_from_mono_ms; /* by when the daemon should have noticed that it is well */
 };
 
 struct world_account {
@@ -97,6 +98,7 @@ struct world_account {
 	int n_in_flight;
 	int64_t held_until_mono_ms;    /* told to wait; 0 = not so */
 	int64_t refused_since_mono_ms; /* 0 = not so; then probes go by other rules */
+	int64_t well_from_mono_ms;     /* as a data center's */
 	/* For ever. */
 	int32_t last_event; /* about the account itself; 0 = none */
 	bool is_paused;     /* as that event says */
@@ -122,6 +124,7 @@ struct world_job {
 	int n_not_found; /* in a row */
 	int64_t not_found_since_mono_ms;
 	int64_t next_poll_mono_ms; /* none sooner */
+	int64_t heard_mono_ms;     /* when something happened that puts off its next poll */
 	bool is_in_flight;
 	bool is_asked_for; /* by a client: may be sooner */
 	bool is_revived;   /* likewise, after it was LOST */
@@ -132,6 +135,7 @@ struct world_job {
 	int32_t last_event;
 	enum word state; /* WORD_PENDING before the first */
 	int watches; /* how often it became watched */
+	int polls;   /* that nobody asked for */
 	bool is_watched;
 };
 
@@ -223,9 +227,10 @@ struct world {
 	struct seen_event events[WORLD_EVENTS_MAX]; /* by seq */
 	struct seen_delivery deliveries[WORLD_DELIVERIES_MAX];
 	size_t n_deliveries;
-	size_t n_open_jobs, n_open_deliveries;
+	size_t n_open_jobs, n_watched_jobs, n_open_deliveries;
 	struct world_reader readers[WORLD_READERS];
 	int64_t n_polls, n_runs, n_commits, n_requests;
+	int n_running[WORLD_HOOKS]; /* programs */
 
 	char failure[1024]; /* "" = none */
 };

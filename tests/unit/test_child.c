@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net/child.h"
@@ -478,29 +479,47 @@ START_TEST(test_stop_is_like_a_timeout)
 }
 END_TEST
 
+/* The number that the file holds, once a whole line of it is there. */
+struct number {
+	const char *path;
+	long value;
+};
+
+static bool is_written(void *arg)
+{
+	struct number *number = arg;
+	FILE *file = fopen(number->path, "re");
+	char end = '\0';
+	int n;
+
+	if (!file)
+		return false;
+	n = fscanf(file, "%ld%c", &number->value, &end);
+	fclose(file);
+	return n == 2 && end == '\n';
+}
+
 START_TEST(test_free_kills_and_calls_nobody)
 {
-	static const char *const argv[] = {"/bin/sh", "-c", "echo $$; sleep 1000 & wait", NULL};
+	char *dir = netkit_make_dir();
+	cleanup(mem_free_p) char *path = mem_printf("%s/pid", dir);
+	cleanup(mem_free_p) char *script = mem_printf("sleep 1000 & echo $! > %s; wait", path);
+	const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+	struct number grandchild = {.path = path};
 	struct netkit kit;
 	struct outcome outcome = {.until = 1};
-	char path[64];
-	FILE *children;
-	long pid = 0;
 
 	kit_init(&kit);
 	start(&kit, argv, NULL, 0, 1000 * 1000, &outcome);
-	snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
-	children = fopen(path, "re");
-	if (children) {
-		while (fscanf(children, "%ld", &pid) == 1)
-			;
-		fclose(children);
-	}
+	ck_assert(netkit_run(&kit, is_written, &grandchild));
 	kit.children = children_free(kit.children);
-	if (pid > 0)
-		ck_assert_int_lt(kill((pid_t)-pid, 0), 0);
+	/* The leader is reaped, its group on its way. */
+	ck_assert_int_lt(waitpid(-1, NULL, WNOHANG), 0);
+	ck_assert_int_eq(errno, ECHILD);
+	ck_assert(netkit_run(&kit, is_dead, &grandchild.value));
 	ck_assert_uint_eq(outcome.n, 0);
 	netkit_deinit(&kit);
+	netkit_remove_dir(dir);
 }
 END_TEST
 

@@ -790,10 +790,11 @@ START_TEST(test_silent_dns_harms_nobody_else)
 	silent = bench_host(&bench, "http://silent.example", 2);
 	resolver_be_silent();
 	for (uint64_t i = 1; i <= 6; i++)
-		ck_assert_int_eq(submit(&bench, silent, "http://silent.example/", NULL, 500, i), 0);
+		ck_assert_int_eq(
+		        submit(&bench, silent, "http://silent.example/", NULL, 2000, i), 0);
 	began_mono_ms = clock_now().mono_ms;
 	ck_assert_int_eq(bench_ask(&bench, "/ok")->status, 200);
-	ck_assert_int_lt(clock_now().mono_ms - began_mono_ms, 400);
+	ck_assert_int_lt(clock_now().mono_ms - began_mono_ms, 1500);
 	bench.until = 3;
 	ck_assert(netkit_run(&bench.kit, have_answers, &bench));
 	ck_assert_int_eq(bench.got[1].answer.error, HTTP_E_RESOLVE);
@@ -805,7 +806,7 @@ START_TEST(test_silent_dns_harms_nobody_else)
 	ck_assert_uint_eq(http_host_in_flight(silent), 4);
 	began_mono_ms = clock_now().mono_ms;
 	http_host_free(silent);
-	ck_assert_int_lt(clock_now().mono_ms - began_mono_ms, 400);
+	ck_assert_int_lt(clock_now().mono_ms - began_mono_ms, 1500);
 	resolver_answer();
 	bench_deinit(&bench);
 }
