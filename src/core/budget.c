@@ -69,17 +69,20 @@ static int64_t unreserved(const struct budget *budget, int64_t at_ms)
 	return left > 0 ? left : 0;
 }
 
+static void unreserve(struct budget *budget, int64_t n)
+{
+	if (n > budget->reserved)
+		n = budget->reserved;
+	if (n <= 0)
+		return;
+	budget->reserved -= n;
+	budget->slots[place_of(budget->head)] -= n;
+}
+
 void budget_set_ceiling(struct budget *budget, int64_t ceiling)
 {
-	int64_t over = total(budget) - ceiling;
-
 	budget->ceiling = ceiling;
-	if (over > budget->reserved)
-		over = budget->reserved;
-	if (over <= 0)
-		return;
-	budget->reserved -= over;
-	budget->slots[place_of(budget->head)] -= over;
+	unreserve(budget, total(budget) - ceiling);
 }
 
 int64_t budget_block(const struct budget *budget)
@@ -179,6 +182,8 @@ void budget_tell(struct budget *budget, int64_t at_ms, int64_t remaining)
 {
 	budget->told = remaining > 0 ? remaining : 0;
 	budget->told_at_ms = at_ms;
+	advance(budget, at_ms);
+	unreserve(budget, budget->reserved - budget->told);
 }
 
 enum budget_mark budget_mark(const struct budget *budget, int64_t at_ms)

@@ -40,8 +40,9 @@ bool job_state_is_sayable(const char *word);
 /* The part of a job that core/machine decides on. */
 struct job {
 	const char *state; /* as said, or "PENDING", "LOST"; borrowed (interned by the registry) */
-	int64_t watched_since_wall_ms;
-	int64_t since_wall_ms;           /* when the state was first seen */
+	int64_t watched_mono_ms; /* since when it is watched: ages must not step with the wall clock
+	                          */
+	int64_t since_wall_ms;   /* when the state was first seen */
 	int64_t not_found_since_mono_ms; /* of the first in the present row of "no such job" */
 	uint16_t n_failures;             /* in a row; stops counting at its maximum */
 	uint8_t n_not_found;             /* in a row; stops counting at its maximum */

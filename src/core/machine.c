@@ -22,9 +22,7 @@
 
 static int64_t age_ms(const struct job *job, struct now now)
 {
-	/* A wall clock that was set back makes a job young again, never younger than now. */
-	return now.wall_ms > job->watched_since_wall_ms ? now.wall_ms - job->watched_since_wall_ms
-	                                                : 0;
+	return now.mono_ms > job->watched_mono_ms ? now.mono_ms - job->watched_mono_ms : 0;
 }
 
 static enum event_type event_of_kind(enum job_kind kind)
@@ -136,11 +134,11 @@ struct step machine_step(const struct job *job, const struct observation *observ
 	return step;
 }
 
-int64_t machine_overdue_at_wall_ms(const struct job *job, const struct poll_policy *policy)
+int64_t machine_overdue_at_mono_ms(const struct job *job, const struct poll_policy *policy)
 {
 	if (job->is_overdue_told || job_kind_is_finished((enum job_kind)job->kind))
 		return INT64_MAX;
-	return job->watched_since_wall_ms + policy->overdue_after_ms;
+	return job->watched_mono_ms + policy->overdue_after_ms;
 }
 
 struct step machine_tell_overdue(const struct job *job)

@@ -37,8 +37,8 @@ struct step {
 struct step machine_step(const struct job *job, const struct observation *observation,
         const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
 
-/* When the event job.overdue is due (wall time, ms); INT64_MAX = never: told already, or finished.
+/* When the event job.overdue is due (mono time, ms); INT64_MAX = never: told already, or finished.
  */
-int64_t machine_overdue_at_wall_ms(const struct job *job, const struct poll_policy *policy);
+int64_t machine_overdue_at_mono_ms(const struct job *job, const struct poll_policy *policy);
 /* Tells it: the job after, one event, no change of the next poll (wait_ms is meaningless). */
 struct step machine_tell_overdue(const struct job *job);

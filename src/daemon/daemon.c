@@ -374,8 +374,7 @@ static int open_store(struct daemon *daemon)
 /* Whoever holds the lock may unlink stale sockets. It is never unlinked itself. */
 static int lock_runtime_dir(struct daemon *daemon)
 {
-	cleanup(mem_free_p) char *path =
-	        mem_printf("%s/sockets.lock", daemon->config->runtime_dir);
+	cleanup(mem_free_p) char *path = mem_printf("%s/sockets.lock", daemon->config->runtime_dir);
 
 	daemon->runtime_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (daemon->runtime_lock < 0) {
@@ -480,8 +479,8 @@ static int make_parts(struct daemon *daemon)
 	loop_set_turn_end(daemon->loop, daemon_on_turn_end, daemon);
 	daemon->journal = journal_new(daemon->loop, daemon->store);
 	daemon->hooks = hooks_new(daemon->loop, daemon->children, daemon->journal, &daemon->rng);
-	daemon->accounts = accounts_new(
-	        daemon->loop, daemon->http, &daemon->rng, daemon->config->state_dir);
+	daemon->accounts =
+	        accounts_new(daemon->loop, daemon->http, &daemon->rng, daemon->config->state_dir);
 	daemon->registry = registry_new();
 	daemon->tracker = (struct tracker){
 	        .loop = daemon->loop,
@@ -609,6 +608,9 @@ struct daemon *daemon_free(struct daemon *daemon)
 /* What memory knows better than the disk, at a stop. */
 static void write_rest(struct daemon *daemon)
 {
+	journal_write_last(daemon->journal);
+	hooks_dispatch(
+	        daemon->hooks); /* ends of hooks that found no room; draining, it starts none */
 	tracker_write_all_contact(&daemon->tracker);
 	int r = journal_commit(daemon->journal);
 

@@ -44,6 +44,9 @@ struct store *journal_store(const struct journal *journal);
 /* The disk is full: nothing should be written now, so nothing should be begun that must be written.
  */
 bool journal_is_full(const struct journal *journal);
+/* At the stop: what is left is written whether the disk is full or not; the store's ballast was
+ * given up for this. */
+void journal_write_last(struct journal *journal);
 /* The batch is lost already (its end will say so): further writes of this turn are pointless. */
 bool journal_is_lost(const struct journal *journal);
 

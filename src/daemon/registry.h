@@ -34,7 +34,7 @@ struct tracked {
 	uint32_t document_hash; /* of what is stored; 0 = nothing yet */
 	int64_t key;            /* of the store; 0 = not committed yet */
 	int64_t overdue_after_ms;
-	int64_t last_polled_wall_ms, last_answered_wall_ms;
+	int64_t watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms;
 	const char *name;             /* interned; NULL = none */
 	struct tracked_error *error;  /* owned; NULL = none */
 	const struct hook_set *hooks; /* NULL = those of the account */

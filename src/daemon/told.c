@@ -14,42 +14,43 @@
 
 enum {
 	OVERDUE_LOOK_EVERY_MS = 1000,
-	OVERDUE_LOOK_AT_LEAST_EVERY_MS = 60 * 1000, /* the wall clock may have been set */
+	OVERDUE_LOOK_AT_LEAST_EVERY_MS =
+	        60 * 1000, /* what was undone for want of room is told again */
 	CONTACT_EVERY_MS = 60 * 1000,
 	CONTACT_SLICE = 2000, /* places of the registry a turn */
 };
 
 /* ---- overdue ---- */
 
-static int64_t overdue_at_wall_ms(const struct tracker *tracker, const struct tracked *tracked)
+static int64_t overdue_at_mono_ms(const struct tracker *tracker, const struct tracked *tracked)
 {
 	struct poll_policy policy = accounts_get(tracker->accounts, tracked->account)->policy;
 
 	policy.overdue_after_ms = tracked->overdue_after_ms;
-	return machine_overdue_at_wall_ms(&tracked->job, &policy);
+	return machine_overdue_at_mono_ms(&tracked->job, &policy);
 }
 
 void tracker_tell_overdue(struct tracker *tracker)
 {
 	struct now now = loop_now(tracker->loop);
-	int64_t next_wall_ms = INT64_MAX;
+	int64_t next_mono_ms = INT64_MAX;
 	struct tracked *tracked;
 	uint32_t cursor = 0;
 
 	if (now.mono_ms < tracker->overdue_next_mono_ms || journal_is_full(tracker->journal))
 		return;
 	while ((tracked = registry_each(tracker->registry, &cursor))) {
-		int64_t at = overdue_at_wall_ms(tracker, tracked);
+		int64_t at = overdue_at_mono_ms(tracker, tracked);
 
-		if (at <= now.wall_ms && !tracked->is_changing) {
+		if (at <= now.mono_ms && !tracked->is_changing) {
 			struct step step = machine_tell_overdue(&tracked->job);
 
 			tracker_write_step(tracker, tracked, &step);
-		} else if (at < next_wall_ms) {
-			next_wall_ms = at;
+		} else if (at < next_mono_ms) {
+			next_mono_ms = at;
 		}
 	}
-	int64_t wait = next_wall_ms - now.wall_ms;
+	int64_t wait = next_mono_ms - now.mono_ms;
 
 	if (wait < OVERDUE_LOOK_EVERY_MS)
 		wait = OVERDUE_LOOK_EVERY_MS;

@@ -68,14 +68,8 @@ static void queue_job(struct tracker *tracker, struct tracked *tracked, int64_t 
 
 static void expect_overdue(struct tracker *tracker, const struct tracked *tracked)
 {
-	struct now now = loop_now(tracker->loop);
 	struct poll_policy policy = policy_of(account_of(tracker, tracked), tracked);
-	int64_t at_wall_ms = machine_overdue_at_wall_ms(&tracked->job, &policy);
-
-	if (at_wall_ms == INT64_MAX)
-		return;
-	int64_t at_mono_ms =
-	        now.mono_ms + (at_wall_ms > now.wall_ms ? at_wall_ms - now.wall_ms : 0);
+	int64_t at_mono_ms = machine_overdue_at_mono_ms(&tracked->job, &policy);
 
 	if (at_mono_ms < tracker->overdue_next_mono_ms)
 		tracker->overdue_next_mono_ms = at_mono_ms;
@@ -364,10 +358,13 @@ static int take_row(void *arg, const struct store_job *row)
 {
 	struct found *found = arg;
 	struct tracked *tracked = found->tracked;
+	struct now now = loop_now(found->tracker->loop);
+	int64_t age_ms = now.wall_ms - row->watched_since_wall_ms;
 
 	registry_set_state(found->tracker->registry, tracked, row->state);
 	tracked->job.since_wall_ms = row->since_wall_ms;
-	tracked->job.watched_since_wall_ms = row->watched_since_wall_ms;
+	tracked->watched_since_wall_ms = row->watched_since_wall_ms;
+	tracked->job.watched_mono_ms = now.mono_ms - (age_ms > 0 ? age_ms : 0);
 	tracked->job.is_overdue_told = row->is_overdue_told;
 	tracked->job.n_failures = row->failures < UINT16_MAX ? (uint16_t)row->failures : UINT16_MAX;
 	tracked->polls = (uint32_t)row->polls;
@@ -417,7 +414,8 @@ void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	tracked->job.since_wall_ms = now.wall_ms;
 	int r = store_job_find(store, account->name, wish->id, take_row_and_key, &found);
 
-	tracked->job.watched_since_wall_ms = now.wall_ms;
+	tracked->watched_since_wall_ms = now.wall_ms;
+	tracked->job.watched_mono_ms = now.mono_ms;
 	tracked->job.is_overdue_told = false;
 	tracked->is_from_socket = wish->is_from_socket;
 	tracked->is_paused = false;

@@ -18,7 +18,7 @@ struct job_view view_of_tracked(const struct tracked *tracked, const struct job 
 	        .is_watched = true,
 	        .is_paused = tracked->is_paused,
 	        .since_wall_ms = job->since_wall_ms,
-	        .watched_since_wall_ms = job->watched_since_wall_ms,
+	        .watched_since_wall_ms = tracked->watched_since_wall_ms,
 	        .last_polled_wall_ms = tracked->last_polled_wall_ms,
 	        .last_answered_wall_ms = tracked->last_answered_wall_ms,
 	        .next_poll_wall_ms = wait_ms >= 0 ? now.wall_ms + wait_ms : 0,
@@ -81,7 +81,7 @@ struct store_job view_row(
 	        .is_paused = tracked->is_paused,
 	        .is_overdue_told = job->is_overdue_told,
 	        .since_wall_ms = job->since_wall_ms,
-	        .watched_since_wall_ms = job->watched_since_wall_ms,
+	        .watched_since_wall_ms = tracked->watched_since_wall_ms,
 	        .last_polled_wall_ms = tracked->last_polled_wall_ms,
 	        .last_answered_wall_ms = tracked->last_answered_wall_ms,
 	        .ended_wall_ms =

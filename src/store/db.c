@@ -320,6 +320,15 @@ int store_wal_move(struct store *store)
 	return store_fail(store, rc);
 }
 
+/* Of a log that is moved already: needs no new block anywhere. */
+static int store_wal_truncate(struct store *store)
+{
+	int rc = sqlite3_wal_checkpoint_v2(
+	        store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+
+	return rc == SQLITE_BUSY || rc == SQLITE_LOCKED ? 0 : store_fail(store, rc);
+}
+
 int store_checkpoint(struct store *store)
 {
 	if (store->broken)
@@ -337,8 +346,11 @@ int store_try_room(struct store *store)
 		return store->broken;
 	if (store->is_dirty)
 		return -EBUSY;
-	/* A log that is moved is written from its front again, in blocks that it has already. */
+	/* What the log holds is moved, and then its blocks are given back: they may be all that is
+	 * missing. */
 	r = store_wal_move(store);
+	if (r == 0 && store->n_wal_pages == 0)
+		r = store_wal_truncate(store);
 	if (r != 0 && r != ERR_FULL)
 		return r;
 	/* Going on without the ballast would only end in a full disk that has none. */

@@ -20,7 +20,7 @@
 enum {
 	STORE_APPLICATION_ID = 0x42574c4b, /* "BWLK", at byte 68 of the file */
 	STORE_BALLAST_BYTES = 8 * 1024 * 1024,
-	STORE_WAL_MAX_BYTES = 32 * 1024 * 1024, /* beyond it a commit moves the WAL itself */
+	STORE_WAL_MAX_BYTES = 8 * 1024 * 1024, /* beyond it a commit moves the WAL itself */
 	STORE_CACHE_KIB = 32 * 1024,
 	STORE_HEAP_MAX_BYTES = 256 * 1024 * 1024,
 	STORE_OUTPUT_MAX_BYTES = 64 * 1024,

@@ -17,6 +17,7 @@
 #include <yajl/yajl_parse.h>
 
 #include "util/mem.h"
+#include "util/str.h"
 
 enum { NODES_FIRST = 64, SORT_FROM = 16 };
 
@@ -294,6 +295,9 @@ enum json_error json_parse(const char *bytes, size_t len, size_t max_bytes, stru
 	*out = NULL;
 	if (len > max_bytes)
 		return JSON_E_TOO_BIG;
+	/* yajl looks at lead and continuation bytes only: overlong forms and surrogates pass it. */
+	if (!str_is_utf8(bytes, len, NULL))
+		return JSON_E_SYNTAX;
 	struct json *json = MEM_NEW(struct json);
 
 	json->bytes = bytes;

@@ -94,7 +94,7 @@ class FullDisk(TestCase):
             {"state": "COMPLETED"}]}]})
         stage.config({"acme": stage.account(self.ids)},
                      hooks={"all": stage.hook("all", then=then, on=sorted(FIRED), parallel=4)},
-                     poll={"min_interval": "20ms", "max_interval": "60ms"})
+                     poll={"min_interval": "20ms", "max_interval": "60ms"}, drain_timeout="2s")
         return stage.start()
 
     def wait_quiet(self, daemon):

@@ -1,23 +1,21 @@
 /*
  * Clients of the sockets: readers of the stream of events, who come and go and must get every event
- * once; one who asks at random; and one who changes things, as the admin socket allows.
- *
- * Whoever asked while the daemon died has no answer: what became of the wish is not known then.
+ * once, and one who asks at random and compares what is said with what is committed.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "evidence.h"
-#include "fake.h"
+#include "clients_private.h"
 #include "util/buf.h"
 #include "util/hash.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/json.h"
+#include "world.h"
 
-enum { RETRY_MS = 2000, ASK_EVERY_MS = 120 * 1000, CHANGE_EVERY_MS = 200 * 1000 };
+enum { RETRY_MS = 2000, ASK_EVERY_MS = 120 * 1000 };
 
 /* ---- readers ---- */
 
@@ -168,21 +166,9 @@ bool clients_are_done(void)
 	return true;
 }
 
-/* ---- one who asks, one who changes ---- */
+/* ---- one who asks ---- */
 
-enum wish { WISH_GET, WISH_HISTORY, WISH_WAIT, WISH_LIST, WISH_OTHER, WISH_ADD, WISH_DELETE,
-	WISH_POLL, WISH_PAUSE, WISH_RESUME };
-
-struct asker {
-	struct loop *loop;
-	struct alarm alarm;
-	struct listen_request *request; /* a held one */
-	enum wish wish;
-	int job;
-	bool is_waiting;
-};
-
-static struct asker asker, changer;
+static struct asker asker;
 
 static void judge_state(const struct json *json, const struct json_node *node)
 {
@@ -219,6 +205,22 @@ static void judge_history(const struct json *json, int job)
 		world_fail("the history of job %s lacks event %d", world->jobs[job].id, seqs[n - 1]);
 }
 
+/* Paused is who was said to be paused. */
+static void judge_accounts(const struct json *json)
+{
+	const struct json_node *list = json_get(json, json_root(json), "accounts");
+
+	for (const struct json_node *a = json_first(json, list); a; a = json_next(json, a)) {
+		const char *name = json_get_string(json, a, "name");
+		bool is_paused = str_is_equal(json_get_string(json, a, "state"), "paused");
+		int account = world_find_account(name);
+
+		if (account < 0 || is_paused != world->accounts[account].is_paused)
+			world_fail("account %s is %spaused, but the last event says otherwise",
+			        name ? name : "-", is_paused ? "" : "not ");
+	}
+}
+
 static void judge_answer(const struct asker *from, int status, const char *body, size_t len)
 {
 	cleanup(json_free_p) struct json *json = NULL;
@@ -226,12 +228,19 @@ static void judge_answer(const struct asker *from, int status, const char *body,
 	if (status == 404 && (from->wish == WISH_GET || from->wish == WISH_HISTORY || from->wish == WISH_WAIT) &&
 	        world->jobs[from->job].last_event == 0)
 		return;
+	if (from->wish == WISH_FORBIDDEN) {
+		if (status != 405)
+			world_fail("a change at the door for questions is answered with %d", status);
+		return;
+	}
 	if (status != 200 || json_parse(body, len, 16 << 20, &json) != JSON_OK)
 		world_fail("a question (%d) is answered with %d: %.200s", (int)from->wish, status, body);
 	if (from->wish == WISH_GET || from->wish == WISH_WAIT) {
 		judge_state(json, json_root(json));
 	} else if (from->wish == WISH_HISTORY) {
 		judge_history(json, from->job);
+	} else if (from->wish == WISH_ACCOUNTS) {
+		judge_accounts(json);
 	} else if (from->wish == WISH_LIST) {
 		const struct json_node *list = json_get(json, json_root(json), "jobs");
 
@@ -240,12 +249,17 @@ static void judge_answer(const struct asker *from, int status, const char *body,
 	}
 }
 
+void asker_is_answered(struct asker *from)
+{
+	from->is_waiting = false;
+	from->request = NULL;
+}
+
 static void asker_on_reply(void *arg, int status, const char *body, size_t len)
 {
 	struct asker *from = arg;
 
-	from->is_waiting = false;
-	from->request = NULL;
+	asker_is_answered(from);
 	judge_answer(from, status, body, len);
 }
 
@@ -257,12 +271,11 @@ static void asker_on_chunk(void *arg, const char *bytes, size_t len)
 
 static void asker_on_end(void *arg)
 {
-	((struct asker *)arg)->is_waiting = false;
-	((struct asker *)arg)->request = NULL;
+	asker_is_answered(arg);
 }
 
-static void ask(struct asker *from, const char *door, const char *method, const char *target,
-        const char *body, void (*on_reply)(void *, int, const char *, size_t))
+void asker_ask(struct asker *from, const char *door, const char *method, const char *target,
+        const char *body, asker_reply_fn *on_reply)
 {
 	struct peer peer = {.on_reply = on_reply,
 	        .on_chunk = asker_on_chunk,
@@ -276,136 +289,48 @@ static void ask(struct asker *from, const char *door, const char *method, const 
 	fake_request_begin(from->request, NULL, NULL);
 }
 
+static char *target_of(const struct asker *from)
+{
+	static const char *const paths[] = {"/v1/status", "/v1/hooks", "/v1/deliveries"};
+	const struct world_job *job = &world->jobs[from->job];
+	const char *account = world->accounts[job->account].name;
+
+	switch (from->wish) {
+	case WISH_LIST:
+		return mem_strdup("/v1/jobs?limit=1000");
+	case WISH_ACCOUNTS:
+		return mem_strdup("/v1/accounts");
+	case WISH_OTHER:
+		return mem_strdup(paths[world_below(ARRAY_LEN(paths))]);
+	case WISH_HISTORY:
+		return mem_printf("/v1/jobs/%s/%s/history", account, job->id);
+	case WISH_WAIT:
+		return mem_printf("/v1/jobs/%s/%s/wait?timeout=10m", account, job->id);
+	default:
+		return mem_printf("/v1/jobs/%s/%s", account, job->id);
+	}
+}
+
 static void asker_on_alarm(void *arg)
 {
-	static const char *const paths[] = {"/v1/status", "/v1/accounts", "/v1/hooks"};
 	struct asker *from = arg;
-	int64_t pause_ms = world_between(1000, ASK_EVERY_MS);
 
-	fake_alarm_set(from->loop, &from->alarm, world->mono_ms + pause_ms);
+	fake_alarm_set(from->loop, &from->alarm, world->mono_ms + world_between(1000, ASK_EVERY_MS));
 	if (from->is_waiting) {
 		/* Some wait patiently, some leave. */
 		if (world_chance(0.2)) {
 			fake_request_leave(from->request);
-			from->request = NULL;
-			from->is_waiting = false;
+			asker_is_answered(from);
 		}
 		return;
 	}
 	from->job = (int)world_below(world->n_jobs);
-	from->wish = (enum wish)world_below(WISH_OTHER + 1);
-	const struct world_job *job = &world->jobs[from->job];
-	cleanup(mem_free_p) char *one =
-	        mem_printf("/v1/jobs/%s/%s%s", world->accounts[job->account].name, job->id,
-	                from->wish == WISH_HISTORY ? "/history"
-	                : from->wish == WISH_WAIT ? "/wait?timeout=10m" : "");
-	const char *target = from->wish == WISH_LIST   ? "/v1/jobs?limit=1000"
-	                     : from->wish == WISH_OTHER ? paths[world_below(ARRAY_LEN(paths))]
-	                                                : one;
+	from->wish = (enum wish)world_below(WISH_FORBIDDEN + 1);
+	cleanup(mem_free_p) char *target = target_of(from);
+	bool is_forbidden = from->wish == WISH_FORBIDDEN;
 
-	ask(from, world_chance(0.5) ? "query.sock" : "admin.sock", "GET", target, NULL, asker_on_reply);
-}
-
-/* ---- changes ---- */
-
-static void changer_on_reply(void *arg, int status, const char *body, size_t len)
-{
-	struct asker *from = arg;
-	struct world_job *job = &world->jobs[from->job];
-
-	from->is_waiting = false;
-	from->request = NULL;
-	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
-	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&
-	        status != 409 && status != 503)
-		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status, (int)len,
-		        body);
-	if (from->wish == WISH_ADD && status != 200 && status != 201 && status != 503 &&
-	        status != 404)
-		world_fail("a job cannot be added: %d %.*s", status, (int)len, body);
-	if (from->wish == WISH_PAUSE && status == 202)
-		job->is_paused_by_client = job->is_watched;
-	if (from->wish == WISH_RESUME && status != 503) {
-		job->may_be_paused = false;
-		job->heard_mono_ms = world->mono_ms;
-	}
-	if (from->wish == WISH_DELETE && status == 204 && job->is_watched)
-		world_fail("job %s is said to be removed, but that is not committed", job->id);
-	if (from->wish == WISH_ADD && (status == 200 || status == 201) && !job->is_watched)
-		world_fail("job %s is said to be watched, but that is not committed", job->id);
-}
-
-static bool needs_change(const struct world_job *job, enum wish *wish)
-{
-	if (job->may_be_paused && job->is_watched)
-		*wish = WISH_RESUME;
-	else if (job->is_by_socket && !job->is_watched)
-		*wish = WISH_ADD;
-	else if (job->state == WORD_LOST && job->is_watched)
-		*wish = WISH_POLL;
-	else
-		return false;
-	return true;
-}
-
-/* What must be done for a good end comes first when time runs out. */
-static bool choose(struct asker *from)
-{
-	bool is_late = world->mono_ms > world->trouble_until_mono_ms;
-
-	if (!is_late) {
-		from->job = (int)world_below(world->n_jobs);
-		if (needs_change(&world->jobs[from->job], &from->wish))
-			return true;
-		from->wish = world->jobs[from->job].is_by_socket && world_chance(0.3)
-		                     ? WISH_DELETE
-		                     : (world_chance(0.2) ? WISH_PAUSE : WISH_POLL);
-		return true;
-	}
-	for (size_t i = 0; i < world->n_jobs; i++) {
-		from->job = (int)i;
-		if (needs_change(&world->jobs[i], &from->wish))
-			return true;
-	}
-	return false;
-}
-
-/* What may be so from the moment of asking on. */
-static void expect(struct world_job *job, enum wish wish)
-{
-	if (wish == WISH_PAUSE)
-		job->may_be_paused = true;
-	if (wish == WISH_RESUME)
-		job->is_paused_by_client = false;
-	if (wish == WISH_POLL) {
-		job->is_asked_for = true;
-		job->is_revived |= job->state == WORD_LOST;
-	}
-}
-
-static void changer_on_alarm(void *arg)
-{
-	static const char *const tails[] = {
-	        [WISH_POLL] = "/poll", [WISH_PAUSE] = "/pause", [WISH_RESUME] = "/resume"};
-	struct asker *from = arg;
-
-	fake_alarm_set(from->loop, &from->alarm,
-	        world->mono_ms + (from->is_waiting ? RETRY_MS : world_between(100, CHANGE_EVERY_MS)));
-	if (from->is_waiting || !choose(from))
-		return;
-	struct world_job *job = &world->jobs[from->job];
-	const char *account = world->accounts[job->account].name;
-	cleanup(mem_free_p) char *body =
-	        mem_printf("{\"account\":\"%s\",\"id\":\"%s\"}", account, job->id);
-	cleanup(mem_free_p) char *target = mem_printf("/v1/jobs/%s/%s%s", account, job->id,
-	        from->wish == WISH_DELETE ? "" : tails[from->wish == WISH_ADD ? WISH_POLL : from->wish]);
-
-	expect(job, from->wish);
-	if (from->wish == WISH_ADD)
-		ask(from, "admin.sock", "POST", "/v1/jobs", body, changer_on_reply);
-	else
-		ask(from, "admin.sock", from->wish == WISH_DELETE ? "DELETE" : "POST", target, NULL,
-		        changer_on_reply);
+	asker_ask(from, is_forbidden || world_chance(0.5) ? "query.sock" : "admin.sock",
+	        is_forbidden ? "DELETE" : "GET", target, NULL, asker_on_reply);
 }
 
 /* ---- a life of the daemon's ---- */
@@ -426,9 +351,8 @@ void clients_begin(struct loop *loop)
 		begin(loop, &readers[i].alarm, reader_on_alarm, &readers[i]);
 	}
 	asker = (struct asker){.loop = loop};
-	changer = (struct asker){.loop = loop};
 	begin(loop, &asker.alarm, asker_on_alarm, &asker);
-	begin(loop, &changer.alarm, changer_on_alarm, &changer);
+	changer_begin(loop);
 }
 
 void clients_end(void)
@@ -441,5 +365,5 @@ void clients_end(void)
 	if (!world->has_clients)
 		return;
 	fake_alarm_clear(asker.loop, &asker.alarm);
-	fake_alarm_clear(changer.loop, &changer.alarm);
+	changer_end();
 }

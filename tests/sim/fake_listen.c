@@ -327,7 +327,8 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 {
 	struct peer peer = request->peer;
 
-	(void)extra_headers;
+	for (size_t i = 0; extra_headers && extra_headers[i]; i++)
+		assert(strchr(extra_headers[i], ':'));
 	assert(!request->is_stream && content_type && body);
 	world_step("before an answer to a client");
 	request_free(request);

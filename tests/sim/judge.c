@@ -1,91 +1,11 @@
+/* After each life: what is on disk against what was seen. judge_end.c has the end of all. */
 #include "judge.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "evidence.h"
-#include "util/mem.h"
-#include "util/str.h"
+#include "look.h"
 #include "world.h"
-
-/* ---- a copy of the database: the next life shall find it as the last one left it ---- */
-
-static int copy_file(const char *name, const char *to_dir)
-{
-	cleanup(mem_free_p) char *from = mem_printf("%s/%s", world->dir, name);
-	cleanup(mem_free_p) char *to = mem_printf("%s/%s", to_dir, name);
-	cleanup(mem_close_p) int in = open(from, O_RDONLY | O_CLOEXEC);
-	cleanup(mem_close_p) int out = -1;
-	struct stat st;
-
-	unlink(to);
-	if (in < 0)
-		return errno == ENOENT ? 0 : -errno;
-	out = open(to, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (out < 0 || fstat(in, &st) != 0)
-		return -errno;
-	for (off_t left = st.st_size; left > 0;) {
-		ssize_t n = copy_file_range(in, NULL, out, NULL, (size_t)left, 0);
-
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		left -= n;
-	}
-	return (int)(st.st_size > 0);
-}
-
-/* NULL: there is no database yet, or a failure was noted. */
-static sqlite3 *open_copy(void)
-{
-	cleanup(mem_free_p) char *dir = mem_printf("%s/look", world->dir);
-	cleanup(mem_free_p) char *path = mem_printf("%s/bulkwatch.db", dir);
-	sqlite3 *db = NULL;
-	int r;
-
-	mkdir(dir, 0700);
-	r = copy_file("bulkwatch.db-wal", dir);
-	if (r >= 0)
-		r = copy_file("bulkwatch.db", dir);
-	if (r < 0)
-		world_note_failure("the database cannot be copied: %s", strerror(-r));
-	if (r <= 0)
-		return NULL;
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "unix") == SQLITE_OK)
-		return db;
-	world_note_failure("the database cannot be opened: %s", sqlite3_errmsg(db));
-	sqlite3_close(db);
-	return NULL;
-}
-
-static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt = NULL;
-
-	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
-		world_note_failure("the database does not answer: %s: %s", sql, sqlite3_errmsg(db));
-	return stmt;
-}
-
-static const char *text_at(sqlite3_stmt *stmt, int column)
-{
-	return (const char *)sqlite3_column_text(stmt, column);
-}
-
-static int64_t query_int(sqlite3 *db, const char *sql)
-{
-	sqlite3_stmt *stmt = prepare(db, sql);
-	int64_t value = stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
-
-	sqlite3_finalize(stmt);
-	return value;
-}
 
 /* ---- events ---- */
 
@@ -102,7 +22,7 @@ static void judge_event(const struct store_event *event, int64_t expected_seq)
 
 static void judge_events(sqlite3 *db)
 {
-	sqlite3_stmt *stmt = prepare(db,
+	sqlite3_stmt *stmt = look_prepare(db,
 	        "SELECT e.seq, e.type, e.at, a.text, e.job_id, e.from_state, e.to_state, e.data"
 	        " FROM event e LEFT JOIN name a ON a.key = e.account ORDER BY e.seq");
 	int64_t n = 0;
@@ -112,11 +32,11 @@ static void judge_events(sqlite3 *db)
 		        .seq = sqlite3_column_int64(stmt, 0),
 		        .type = (enum event_type)sqlite3_column_int(stmt, 1),
 		        .at_wall_ms = sqlite3_column_int64(stmt, 2),
-		        .account = text_at(stmt, 3),
-		        .job_id = text_at(stmt, 4),
-		        .from_state = text_at(stmt, 5),
-		        .to_state = text_at(stmt, 6),
-		        .data = text_at(stmt, 7),
+		        .account = look_text(stmt, 3),
+		        .job_id = look_text(stmt, 4),
+		        .from_state = look_text(stmt, 5),
+		        .to_state = look_text(stmt, 6),
+		        .data = look_text(stmt, 7),
 		};
 
 		judge_event(&event, ++n);
@@ -160,7 +80,7 @@ static void judge_delivery(const struct store_delivery *row)
 
 static void judge_deliveries(sqlite3 *db)
 {
-	sqlite3_stmt *stmt = prepare(db,
+	sqlite3_stmt *stmt = look_prepare(db,
 	        "SELECT d.id, d.event_seq, h.text, d.state, d.attempts FROM delivery d"
 	        " LEFT JOIN name h ON h.key = d.hook ORDER BY d.id");
 	size_t n = 0;
@@ -169,7 +89,7 @@ static void judge_deliveries(sqlite3 *db)
 		struct store_delivery row = {
 		        .id = sqlite3_column_int64(stmt, 0),
 		        .event_seq = sqlite3_column_int64(stmt, 1),
-		        .hook = text_at(stmt, 2),
+		        .hook = look_text(stmt, 2),
 		        .state = (enum delivery_state)sqlite3_column_int(stmt, 3),
 		        .attempts = (uint64_t)sqlite3_column_int64(stmt, 4),
 		};
@@ -184,11 +104,11 @@ static void judge_deliveries(sqlite3 *db)
 
 void judge_life(void)
 {
-	sqlite3 *db = open_copy();
+	sqlite3 *db = look_open();
 
 	if (!db)
 		return;
-	if (query_int(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'event'") == 1) {
+	if (look_int(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'event'") == 1) {
 		judge_events(db);
 		judge_deliveries(db);
 	} else if (world->committed_seq > 0) {

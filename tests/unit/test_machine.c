@@ -27,7 +27,7 @@ static struct job job_in(const char *state)
 	return (struct job){
 	        .state = state,
 	        .kind = (uint8_t)job_kind_of(state),
-	        .watched_since_wall_ms = start.wall_ms - 3600000,
+	        .watched_mono_ms = start.mono_ms - 3600000,
 	        .since_wall_ms = start.wall_ms - 1800000,
 	        .n_failures = 2,
 	};
@@ -169,7 +169,7 @@ START_TEST(test_table)
 		ck_assert(str_is_equal(step.events[0].to_state, row->to));
 		ck_assert_int_eq(step.job.since_wall_ms, start.wall_ms);
 	}
-	ck_assert_int_eq(step.job.watched_since_wall_ms, before.watched_since_wall_ms);
+	ck_assert_int_eq(step.job.watched_mono_ms, before.watched_mono_ms);
 	ck_assert_int_eq(job_is_polled(&step.job), row->wait != WAIT_NEVER);
 }
 END_TEST
@@ -383,8 +383,8 @@ START_TEST(test_overdue)
 	struct job job = job_in("IN PROGRESS");
 	struct step step;
 
-	ck_assert_int_eq(machine_overdue_at_wall_ms(&job, &policy),
-	        job.watched_since_wall_ms + policy.overdue_after_ms);
+	ck_assert_int_eq(machine_overdue_at_mono_ms(&job, &policy),
+	        job.watched_mono_ms + policy.overdue_after_ms);
 	step = machine_tell_overdue(&job);
 	ck_assert_uint_eq(step.n_events, 1);
 	ck_assert_int_eq(step.events[0].type, EVENT_JOB_OVERDUE);
@@ -394,7 +394,7 @@ START_TEST(test_overdue)
 	ck_assert_int_eq(step.job.since_wall_ms, job.since_wall_ms);
 	ck_assert(job_is_polled(&step.job));
 	/* Once only. */
-	ck_assert_int_eq(machine_overdue_at_wall_ms(&step.job, &policy), INT64_MAX);
+	ck_assert_int_eq(machine_overdue_at_mono_ms(&step.job, &policy), INT64_MAX);
 	/* PENDING never stands in an event. */
 	job = job_in("PENDING");
 	step = machine_tell_overdue(&job);
@@ -402,7 +402,7 @@ START_TEST(test_overdue)
 	ck_assert_ptr_null(step.events[0].to_state);
 	for (size_t i = 0; i < 4; i++) {
 		job = job_in((const char *const[]){"COMPLETED", "FAILURE", "FAILED", "LOST"}[i]);
-		ck_assert_int_eq(machine_overdue_at_wall_ms(&job, &policy), INT64_MAX);
+		ck_assert_int_eq(machine_overdue_at_mono_ms(&job, &policy), INT64_MAX);
 	}
 }
 END_TEST
@@ -448,7 +448,7 @@ static void life_begin(struct life *life)
 	};
 	life->job = (struct job){.state = JOB_STATE_PENDING,
 	        .kind = JOB_PENDING,
-	        .watched_since_wall_ms = start.wall_ms,
+	        .watched_mono_ms = start.mono_ms,
 	        .since_wall_ms = start.wall_ms};
 	life->last_told = NULL;
 	life->n_not_found = 0;

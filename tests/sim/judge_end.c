@@ -1,4 +1,23 @@
-/* ---- the end ---- */
+/* When all is over: did everything come to its right end? */
+#include "judge.h"
+
+#include <inttypes.h>
+
+#include "evidence.h"
+#include "look.h"
+#include "util/str.h"
+#include "world.h"
+
+enum {
+	DAY_MS = 24 * 60 * 60 * 1000,
+	POLLS_A_DAY = 24 * 60, /* far more than any schedule but the fastest would spend */
+	POLLS_A_START = 100,
+};
+
+static bool has_ended(uint8_t state)
+{
+	return state == DELIVERY_DELIVERED || state == DELIVERY_DEAD;
+}
 
 static int phase_of(const struct world_job *job, uint8_t word)
 {
@@ -36,20 +55,31 @@ static void judge_job(const struct world_job *job)
 	}
 }
 
+/* Credits are not spent as if every job were forever young, or about to finish. */
+static void judge_cost(const struct world_job *job)
+{
+	int64_t days = 1 + (world->mono_ms - 1000 * 1000) / DAY_MS;
+	int64_t most = POLLS_A_DAY * days + POLLS_A_START * (job->watches + world->life);
+
+	if (job->polls > most)
+		world_note_failure("job %s was polled %d times in %" PRId64 " days", job->id, job->polls,
+		        days);
+}
+
 static void judge_views(sqlite3 *db)
 {
-	sqlite3_stmt *stmt = prepare(db, "SELECT account, job_id, state, finished, watched FROM jobs");
+	sqlite3_stmt *stmt = look_prepare(db, "SELECT account, job_id, state, finished, watched FROM jobs");
 	size_t n = 0;
 
 	while (stmt && sqlite3_step(stmt) == SQLITE_ROW) {
-		int account = world_find_account(text_at(stmt, 0));
-		int job = account < 0 ? -1 : world_find_job(account, text_at(stmt, 1));
+		int account = world_find_account(look_text(stmt, 0));
+		int job = account < 0 ? -1 : world_find_job(account, look_text(stmt, 1));
 
 		n++;
-		if (job < 0 || word_of(text_at(stmt, 2)) != world->jobs[job].state ||
+		if (job < 0 || word_of(look_text(stmt, 2)) != world->jobs[job].state ||
 		        !sqlite3_column_int(stmt, 3) || !sqlite3_column_int(stmt, 4))
-			world_note_failure("the row of job %s/%s does not fit its history", text_at(stmt, 0),
-			        text_at(stmt, 1));
+			world_note_failure("the row of job %s/%s does not fit its history", look_text(stmt, 0),
+			        look_text(stmt, 1));
 	}
 	sqlite3_finalize(stmt);
 	if (n != world->n_jobs)
@@ -58,12 +88,12 @@ static void judge_views(sqlite3 *db)
 
 static void judge_integrity(sqlite3 *db)
 {
-	sqlite3_stmt *stmt = prepare(db, "PRAGMA integrity_check");
+	sqlite3_stmt *stmt = look_prepare(db, "PRAGMA integrity_check");
 
-	if (!stmt || sqlite3_step(stmt) != SQLITE_ROW || !str_is_equal(text_at(stmt, 0), "ok"))
-		world_note_failure("the database is damaged: %s", stmt ? text_at(stmt, 0) : "");
+	if (!stmt || sqlite3_step(stmt) != SQLITE_ROW || !str_is_equal(look_text(stmt, 0), "ok"))
+		world_note_failure("the database is damaged: %s", stmt ? look_text(stmt, 0) : "");
 	sqlite3_finalize(stmt);
-	if (query_int(db, "SELECT count(*) FROM pragma_foreign_key_check") != 0)
+	if (look_int(db, "SELECT count(*) FROM pragma_foreign_key_check") != 0)
 		world_note_failure("the database has rows that refer to none");
 }
 
@@ -83,14 +113,16 @@ static void judge_ends_of_deliveries(void)
 
 void judge_end(void)
 {
-	sqlite3 *db = open_copy();
+	sqlite3 *db = look_open();
 
 	if (!db) {
 		world_note_failure("there is no database at the end");
 		return;
 	}
-	for (size_t i = 0; i < world->n_jobs; i++)
+	for (size_t i = 0; i < world->n_jobs; i++) {
 		judge_job(&world->jobs[i]);
+		judge_cost(&world->jobs[i]);
+	}
 	judge_ends_of_deliveries();
 	judge_views(db);
 	judge_integrity(db);

@@ -1,0 +1,125 @@
+/*
+ * One who changes things, as the admin socket allows: jobs that only the socket knows, polls out of
+ * turn, pauses. Whoever asked while the daemon died has no answer: what became of the wish is not
+ * known then, and it is tried again.
+ */
+#include "clients_private.h"
+
+#include <stdlib.h>
+
+#include "util/mem.h"
+#include "world.h"
+
+enum { RETRY_MS = 2000, CHANGE_EVERY_MS = 200 * 1000 };
+
+static struct asker changer;
+
+static void changer_on_reply(void *arg, int status, const char *body, size_t len)
+{
+	struct asker *from = arg;
+	struct world_job *job = &world->jobs[from->job];
+
+	asker_is_answered(from);
+	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
+	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&
+	        status != 409 && status != 503)
+		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status, (int)len,
+		        body);
+	if (from->wish == WISH_ADD && status != 200 && status != 201 && status != 503 &&
+	        status != 404)
+		world_fail("a job cannot be added: %d %.*s", status, (int)len, body);
+	if (from->wish == WISH_PAUSE && status == 202)
+		job->is_paused_by_client = job->is_watched;
+	if (from->wish == WISH_RESUME && status != 503) {
+		job->may_be_paused = false;
+		job->heard_mono_ms = world->mono_ms;
+	}
+	if (from->wish == WISH_DELETE && status == 204 && job->is_watched)
+		world_fail("job %s is said to be removed, but that is not committed", job->id);
+	if (from->wish == WISH_ADD && (status == 200 || status == 201) && !job->is_watched)
+		world_fail("job %s is said to be watched, but that is not committed", job->id);
+}
+
+static bool needs_change(const struct world_job *job, enum wish *wish)
+{
+	if (job->may_be_paused && job->is_watched)
+		*wish = WISH_RESUME;
+	else if (job->is_by_socket && !job->is_watched)
+		*wish = WISH_ADD;
+	else if (job->state == WORD_LOST && job->is_watched)
+		*wish = WISH_POLL;
+	else
+		return false;
+	return true;
+}
+
+/* What must be done for a good end comes first when time runs out. */
+static bool choose(struct asker *from)
+{
+	bool is_late = world->mono_ms > world->trouble_until_mono_ms;
+
+	if (!is_late) {
+		from->job = (int)world_below(world->n_jobs);
+		if (needs_change(&world->jobs[from->job], &from->wish))
+			return true;
+		from->wish = world->jobs[from->job].is_by_socket && world_chance(0.3)
+		                     ? WISH_DELETE
+		                     : (world_chance(0.2) ? WISH_PAUSE : WISH_POLL);
+		return true;
+	}
+	for (size_t i = 0; i < world->n_jobs; i++) {
+		from->job = (int)i;
+		if (needs_change(&world->jobs[i], &from->wish))
+			return true;
+	}
+	return false;
+}
+
+/* What may be so from the moment of asking on. */
+static void expect(struct world_job *job, enum wish wish)
+{
+	if (wish == WISH_PAUSE)
+		job->may_be_paused = true;
+	if (wish == WISH_RESUME)
+		job->is_paused_by_client = false;
+	if (wish == WISH_POLL) {
+		job->is_asked_for = true;
+		job->is_revived |= job->state == WORD_LOST;
+	}
+}
+
+static void changer_on_alarm(void *arg)
+{
+	static const char *const tails[] = {
+	        [WISH_POLL] = "/poll", [WISH_PAUSE] = "/pause", [WISH_RESUME] = "/resume"};
+	struct asker *from = arg;
+
+	fake_alarm_set(from->loop, &from->alarm,
+	        world->mono_ms + (from->is_waiting ? RETRY_MS : world_between(100, CHANGE_EVERY_MS)));
+	if (from->is_waiting || !choose(from))
+		return;
+	struct world_job *job = &world->jobs[from->job];
+	const char *account = world->accounts[job->account].name;
+	cleanup(mem_free_p) char *body =
+	        mem_printf("{\"account\":\"%s\",\"id\":\"%s\"}", account, job->id);
+	cleanup(mem_free_p) char *target = mem_printf("/v1/jobs/%s/%s%s", account, job->id,
+	        from->wish == WISH_DELETE ? "" : tails[from->wish == WISH_ADD ? WISH_POLL : from->wish]);
+
+	expect(job, from->wish);
+	if (from->wish == WISH_ADD)
+		asker_ask(from, "admin.sock", "POST", "/v1/jobs", body, changer_on_reply);
+	else
+		asker_ask(from, "admin.sock", from->wish == WISH_DELETE ? "DELETE" : "POST", target, NULL,
+		        changer_on_reply);
+}
+
+void changer_begin(struct loop *loop)
+{
+	changer = (struct asker){.loop = loop, .alarm = {.fn = changer_on_alarm, .arg = &changer}};
+	fake_alarm_set(loop, &changer.alarm, world->mono_ms + world_between(0, RETRY_MS));
+}
+
+void changer_end(void)
+{
+	fake_alarm_clear(changer.loop, &changer.alarm);
+}

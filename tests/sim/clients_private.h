@@ -1,0 +1,41 @@
+/*
+ * Shared by clients.c (who reads and asks) and clients_change.c (who changes).
+ */
+#pragma once
+
+#include "fake.h"
+
+enum wish {
+	/* questions */
+	WISH_GET,
+	WISH_HISTORY,
+	WISH_WAIT,
+	WISH_LIST,
+	WISH_ACCOUNTS,
+	WISH_OTHER,
+	WISH_FORBIDDEN, /* a change, at the door for questions */
+	/* changes */
+	WISH_ADD,
+	WISH_DELETE,
+	WISH_POLL,
+	WISH_PAUSE,
+	WISH_RESUME,
+};
+
+struct asker {
+	struct loop *loop;
+	struct alarm alarm;
+	struct listen_request *request; /* a held one */
+	enum wish wish;
+	int job;
+	bool is_waiting;
+};
+
+typedef void asker_reply_fn(void *arg, int status, const char *body, size_t len);
+/* One request; on_reply must call asker_is_answered first. */
+void asker_ask(struct asker *from, const char *door, const char *method, const char *target,
+        const char *body, asker_reply_fn *on_reply);
+void asker_is_answered(struct asker *from);
+
+void changer_begin(struct loop *loop);
+void changer_end(void);
