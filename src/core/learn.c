@@ -235,7 +235,8 @@ void learn_finished(
 		to_ms = from_ms + 1;
 	double whole = cumulative(curve->hazard, from_ms, to_ms);
 	double chance = 1 - exp(-whole);
-	bool is_flat = chance < 1e-9; /* too unlikely for the hazards to say where */
+	/* Where the hazards cannot say, every instant is as likely. */
+	bool is_flat = !learn_knows_enough(learn) || chance < 1e-9;
 	struct span span = span_of(from_ms, to_ms);
 	double left = 1, length = span.to - span.at;
 	struct piece piece;

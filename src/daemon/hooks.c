@@ -598,5 +598,9 @@ void hooks_drain(struct hooks *hooks)
 
 size_t hooks_running(const struct hooks *hooks)
 {
-	return hooks->n_running;
+	size_t n = hooks->n_running;
+
+	for (const struct outcome *outcome = hooks->unsaved; outcome; outcome = outcome->next)
+		n--;
+	return n;
 }

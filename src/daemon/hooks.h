@@ -55,7 +55,7 @@ int64_t hooks_next_mono(const struct hooks *hooks);
 
 /* Starts nothing more; what runs goes on. */
 void hooks_drain(struct hooks *hooks);
-/* Claimed, running, or ended but not yet recorded. */
+/* Claimed or running; not those that ended and wait for room on the disk. */
 size_t hooks_running(const struct hooks *hooks);
 
 /* Grants a delivery its attempts anew and makes it due now, for the next commit. 0, one of these,

@@ -365,6 +365,16 @@ static void queue_again(
 		        poller->tracker->queue, poll->account, tracked, mono_ms + wait_ms, mono_ms);
 }
 
+/* The first request was counted when it was sent. */
+static void count_retries(struct tracked *tracked, struct account *account, uint64_t n_sent)
+{
+	uint64_t n_more = n_sent > 1 ? n_sent - 1 : 0;
+
+	account->n_polls += n_more;
+	if (tracked)
+		tracked->polls += (uint32_t)n_more;
+}
+
 static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer *answer)
 {
 	struct poller *poller = arg;
@@ -376,6 +386,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 	observe(poller, poll, tracked ? tracked->id : "", answer, &observation);
 	poll->account->n_in_flight--;
 	poll->datacenter->n_in_flight--;
+	count_retries(tracked, poll->account, answer->n_sent);
 	poller->n_in_flight--;
 	if (may_cure_by_token(poller, poll, &observation)) {
 		if (poll->is_gate_probe)

@@ -399,6 +399,12 @@ bool json_get_bool(
 	return true;
 }
 
+bool json_has_text(const struct json *json, const char *text)
+{
+	/* Each decoded text ends with a NUL, which the text sought has not: no match spans two. */
+	return memmem(json->arena, json->arena_used, text, strlen(text)) != NULL;
+}
+
 void json_add_raw(const struct json *json, const struct json_node *node, struct buf *out)
 {
 	bool is_in_string = false;

@@ -62,6 +62,8 @@ bool json_get_integer(
         const struct json *json, const struct json_node *node, const char *key, int64_t *out);
 bool json_get_bool(
         const struct json *json, const struct json_node *node, const char *key, bool *out);
+/* A string, a number or a member's name of the document holds the text (decoded). */
+bool json_has_text(const struct json *json, const char *text);
 /* Appends the value as written, without white space between tokens. */
 void json_add_raw(const struct json *json, const struct json_node *node, struct buf *out);
 

@@ -9,6 +9,8 @@
 #include "util/str.h"
 #include "wire/json.h"
 
+enum { CODE_SHOWN_BYTES = 65 };
+
 /* Zoho's error codes, and what they mean for us: docs/zoho.md, "Errors of the API". */
 static const struct {
 	const char *code;
@@ -70,25 +72,35 @@ static int64_t clamp_retry_after_ms(int64_t seconds)
 	return seconds > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : seconds * 1000;
 }
 
-/* The error envelope {"code","details","message","status":"error"}; false if the node is none. */
-static bool observe_error(
-        const struct json *json, const struct json_node *node, struct observation *out)
+static bool repeats_token(const struct json *json, const struct reply_question *question)
 {
-	const char *code = json_get_string(json, node, "code");
-	const char *message = json_get_string(json, node, "message");
-	const char *status = json_get_string(json, node, "status");
+	return question->token && json_has_text(json, question->token);
+}
 
-	if (!code || !str_is_equal(status, "error"))
+/* The error envelope {"code","details","message","status":"error"}; false if the node is none. */
+static bool observe_error(const struct json *json, const struct json_node *node,
+        const struct reply_question *question, struct observation *out)
+{
+	const char *given = json_get_string(json, node, "code");
+	const char *message = json_get_string(json, node, "message");
+	char code[CODE_SHOWN_BYTES];
+
+	if (!given || !str_is_equal(json_get_string(json, node, "status"), "error"))
 		return false;
+	if (!message)
+		message = "(no message)";
+	if (repeats_token(json, question))
+		message = "(its message repeats the access token)";
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		if (strcmp(code, codes[i].code) == 0) {
+		if (strcmp(given, codes[i].code) == 0) {
 			set(out, codes[i].kind, codes[i].error, "HTTP %d %s: %s", out->http_status,
-			        code, message ? message : "(no message)");
+			        given, message);
 			return true;
 		}
 	}
-	set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d with the unknown code %.64s: %s",
-	        out->http_status, code, message ? message : "(no message)");
+	str_copy(code, sizeof(code), repeats_token(json, question) ? "(withheld)" : given);
+	set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d with the unknown code %s: %s",
+	        out->http_status, code, message);
 	return true;
 }
 
@@ -196,6 +208,7 @@ static void observe_job(const struct json *json, const struct json_node *data,
 	}
 	out->kind = OBSERVED_STATUS;
 	out->error = ERROR_NONE;
+	out->message[0] = '\0';
 	str_copy(texts->state, sizeof(texts->state), state);
 	out->state = texts->state;
 	buf_clear(&texts->operation);
@@ -239,7 +252,7 @@ static void observe_data(const struct json *json, const struct reply_question *q
 			observe_job(json, item, question, texts, out);
 			return;
 		}
-		if (observe_error(json, item, out))
+		if (observe_error(json, item, question, out))
 			return;
 	}
 	set_bad_reply(out, "it does not speak of the job that was asked for");
@@ -265,7 +278,7 @@ static void observe_status_line(int status, struct observation *out)
 		set(out, OBSERVED_GARBLED, ERROR_HTTP, "HTTP %d without a known error code",
 		        status);
 	else
-		set_bad_reply(out, "it is not JSON");
+		set_bad_reply(out, status == 200 ? "it is not JSON" : "200 was expected");
 }
 
 void reply_observe(const struct reply *reply, const struct reply_question *question,
@@ -276,12 +289,9 @@ void reply_observe(const struct reply *reply, const struct reply_question *quest
 	*out = (struct observation){.http_status = reply->http_status,
 	        .retry_after_ms = clamp_retry_after_ms(reply->retry_after_s)};
 	observe_status_line(reply->http_status, out);
-	if (question->token &&
-	        memmem(reply->body, reply->len, question->token, strlen(question->token))) {
-		set_bad_reply(out, "it repeats the access token");
-		return;
-	}
-	if (reply->http_status == 204 || !is_json_type(reply->content_type))
+	/* A 3xx is nobody's error code, and never followed. */
+	if (reply->http_status == 204 || reply->http_status / 100 == 3 ||
+	        !is_json_type(reply->content_type))
 		return;
 	enum json_error error = json_parse(reply->body, reply->len, REPLY_MAX_BYTES, &json);
 
@@ -292,17 +302,19 @@ void reply_observe(const struct reply *reply, const struct reply_question *quest
 		return;
 	}
 	if (reply->http_status >= 500) {
-		observe_error(json, json_root(json), out);
+		observe_error(json, json_root(json), question, out);
 		out->kind = OBSERVED_UNREACHABLE; /* whatever the code: the server is not well */
 		out->error = ERROR_SERVER;
 		return;
 	}
-	if (observe_error(json, json_root(json), out))
+	if (observe_error(json, json_root(json), question, out))
 		return;
 	const struct json_node *data = json_get(json, json_root(json), "data");
 
-	if (reply->http_status == 200)
+	if (reply->http_status == 200 && repeats_token(json, question))
+		set_bad_reply(out, "it repeats the access token");
+	else if (reply->http_status == 200)
 		observe_data(json, question, texts, out);
 	else if (reply->http_status >= 400)
-		observe_error(json, json_first(json, data), out);
+		observe_error(json, json_first(json, data), question, out);
 }

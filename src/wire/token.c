@@ -11,7 +11,7 @@
 
 enum {
 	SECONDS_MAX = 86400, /* a greater `expires_in` is in milliseconds */
-	WORD_MAX_BYTES = 64,
+	ERROR_WORD_SIZE = 65,
 };
 
 /* What is permanent until somebody acts, and what to do (docs/zoho.md, "Access tokens"). */
@@ -106,17 +106,19 @@ static void read_error(const struct token_answer *answer, const struct json *jso
 			return;
 		}
 	}
-	if (!error || !may_quote(answer))
-		error = "an error";
+	char word[ERROR_WORD_SIZE] = "an error";
+
+	if (error && may_quote(answer))
+		str_copy(word, sizeof(word), error);
 	if (!words || !may_quote(answer))
 		words = "";
 	/* Its words are translated, its status is not. */
 	if (answer->http_status == 429 || str_is_equal(status, "failure"))
-		set(out, TOKEN_REPLY_THROTTLED, "HTTP %d, too many requests for tokens: %.*s%s%s",
-		        answer->http_status, WORD_MAX_BYTES, error, words[0] ? ": " : "", words);
+		set(out, TOKEN_REPLY_THROTTLED, "HTTP %d, too many requests for tokens: %s%s%s",
+		        answer->http_status, word, words[0] ? ": " : "", words);
 	else
-		set(out, TOKEN_REPLY_PASSING, "HTTP %d without a token: %.*s%s%s",
-		        answer->http_status, WORD_MAX_BYTES, error, words[0] ? ": " : "", words);
+		set(out, TOKEN_REPLY_PASSING, "HTTP %d without a token: %s%s%s",
+		        answer->http_status, word, words[0] ? ": " : "", words);
 }
 
 static void read_object(const struct token_answer *answer, const struct json *json,

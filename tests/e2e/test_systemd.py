@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -105,9 +106,13 @@ def furnish(root, package):
     units = root / "etc" / "systemd" / "system"
     (units / "bulkwatch-test.target").write_text(TARGET)
     (units / "bulkwatch-test.service").write_text(SERVICE)
-    # A fresh identity, and a journal of its own.
-    (root / "etc" / "machine-id").unlink(missing_ok=True)
-    (root / "etc" / "machine-id").write_text("uninitialized\n")
+    # An identity, so a journal, of its own; and no waiting for a network that never comes.
+    (root / "etc" / "machine-id").write_text(uuid.uuid4().hex + "\n")
+    # dpkg would index all manual pages of the machine at each step.
+    (root / "var" / "lib" / "man-db" / "auto-update").unlink(missing_ok=True)
+    for name in ("systemd-networkd-wait-online.service", "NetworkManager-wait-online.service"):
+        (units / name).unlink(missing_ok=True)
+        (units / name).symlink_to("/dev/null")
     return test
 
 

@@ -309,7 +309,7 @@ static void take(int64_t seq, const struct seen_event *event)
 	world->committed_seq = seq;
 	if (event->job != WORLD_NO_JOB)
 		take_job_event(&world->jobs[event->job], event);
-	else
+	else if (event->type == EVENT_ACCOUNT_PAUSED || event->type == EVENT_ACCOUNT_RESUMED)
 		world->accounts[event->account].is_paused = event->type == EVENT_ACCOUNT_PAUSED;
 }
 

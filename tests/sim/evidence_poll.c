@@ -129,6 +129,11 @@ static void excuse(struct world_account *account, const struct zoho_saying *sayi
 {
 	struct world_datacenter *datacenter = &world->datacenters[account->datacenter];
 
+	bool is_probed = account->held_until_mono_ms > 0 || account->refused_since_mono_ms > 0;
+
+	/* A probe that fails puts off the next one, whatever it failed of. */
+	if (saying->kind != OBSERVED_STATUS && is_probed)
+		account->well_from_mono_ms = world->mono_ms + GATE_REST_MS;
 	if (saying->kind == OBSERVED_UNREACHABLE)
 		datacenter->well_from_mono_ms = world->mono_ms + CIRCUIT_REST_MS;
 	else if (saying->kind != OBSERVED_STATUS && saying->kind != OBSERVED_GARBLED)

@@ -130,7 +130,7 @@ static void make_job(size_t i, const struct scenario *scenario)
 	make_life(job, span);
 	if (world_chance(0.2))
 		job->hooks = (uint8_t)world_between(1, 3);
-	if (scenario->has_plans && world_chance(0.3))
+	if (scenario->has_variants && world_chance(0.3))
 		job->absent_in = (uint8_t)world_between(1, 7) << 1; /* never in the first */
 	if (scenario->has_faults && world_chance(0.05)) {
 		job->unknown_from_mono_ms = world->mono_ms + world_between(0, span / 2);
@@ -168,7 +168,7 @@ static void make_hooks(const struct scenario *scenario)
 	        .parallel = 2};
 	if (scenario->n_jobs > 1000)
 		world->n_hooks = 1;
-	if (scenario->has_plans && world_chance(0.3))
+	if (scenario->has_variants && world_chance(0.3))
 		world->hooks[2].absent_in = (uint8_t)(1 << world_between(1, 3));
 }
 

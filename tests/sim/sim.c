@@ -26,6 +26,7 @@ static const char usage[] =
         "      --steps           one history for each step of the first life: killed there\n"
         "      --reloads         likewise for each turn: reloaded with another configuration\n"
         "      --stops           likewise for each turn: told to stop\n"
+        "      --every N         not each of them, but one in N\n"
         "      --kill-at STEP    one of these histories\n"
         "      --reload-at TURN\n"
         "      --stop-at TURN\n"
@@ -41,6 +42,7 @@ struct options {
 	struct history history;
 	uint64_t first_seed, last_seed;
 	enum sweep sweep;
+	int64_t every; /* of a sweep */
 	bool is_calm, wants_plants;
 	double days;
 };
@@ -113,13 +115,14 @@ static int run_sweep(const struct options *options)
 	if (!run(&history, options, false, &result))
 		return 1;
 	n = options->sweep == SWEEP_STEPS ? result.n_steps : result.n_turns;
-	for (int64_t i = 1; i <= n && n_bad < 5; i++) {
+	for (int64_t i = 1; i <= n && n_bad < 5; i += options->every) {
 		history.kill_at_step = options->sweep == SWEEP_STEPS ? i : 0;
 		history.reload_at_turn = options->sweep == SWEEP_RELOADS ? i : 0;
 		history.stop_at_turn = options->sweep == SWEEP_STOPS ? i : 0;
 		n_bad += !run(&history, options, true, &result);
 	}
-	printf("%lld places tried, %lld bad\n", (long long)n, (long long)n_bad);
+	printf("%lld places, one in %lld tried, %lld bad\n", (long long)n, (long long)options->every,
+	        (long long)n_bad);
 	return n_bad == 0 ? 0 : 1;
 }
 
@@ -188,7 +191,7 @@ static void read_plant(struct options *options, const char *name)
 	exit(strcmp(name, "help") == 0 ? 0 : 2);
 }
 
-enum { SEEDS = 1000, JOBS, DAYS, CALM, NO_KILLS, STEPS, RELOADS, STOPS, KILL_AT, RELOAD_AT, STOP_AT,
+enum { SEEDS = 1000, JOBS, DAYS, CALM, NO_KILLS, STEPS, RELOADS, STOPS, EVERY, KILL_AT, RELOAD_AT, STOP_AT,
 	POWER_CUT, PLANT, ALL_PLANTS, VERBOSE };
 
 static const struct option long_options[] = {
@@ -201,6 +204,7 @@ static const struct option long_options[] = {
         {"steps", no_argument, NULL, STEPS},
         {"reloads", no_argument, NULL, RELOADS},
         {"stops", no_argument, NULL, STOPS},
+        {"every", required_argument, NULL, EVERY},
         {"kill-at", required_argument, NULL, KILL_AT},
         {"reload-at", required_argument, NULL, RELOAD_AT},
         {"stop-at", required_argument, NULL, STOP_AT},
@@ -231,6 +235,9 @@ static void read_option(struct options *options, int option)
 		break;
 	case NO_KILLS:
 		history->has_kills = false;
+		break;
+	case EVERY:
+		options->every = number(optarg);
 		break;
 	case KILL_AT:
 		history->kill_at_step = number(optarg);
@@ -272,11 +279,16 @@ static void settle(struct options *options)
 
 	if (scenario->n_jobs < 1 || scenario->n_jobs >= WORLD_JOBS_MAX)
 		refuse("--jobs: that many are not possible");
+	if (options->every < 1)
+		refuse("--every: 1 at least");
 	if (!(options->days > 0.001 && options->days < 100))
 		refuse("--virtual-days: more than 0.001 and less than 100 were expected");
 	scenario->days_ms = (int64_t)(options->days * 86400 * 1000);
 	scenario->n_accounts = scenario->n_jobs < 4 ? 2 : scenario->n_jobs > 1000 ? 10 : 4;
 	scenario->has_faults = scenario->has_plans = scenario->has_clients = !options->is_calm;
+	/* Also for a calm world's reloads: what they change. */
+	scenario->has_variants = !options->is_calm || options->sweep == SWEEP_RELOADS ||
+	                         options->history.reload_at_turn > 0;
 	if (options->is_calm)
 		options->history.has_kills = false;
 	options->history.seed = options->first_seed;
@@ -289,6 +301,7 @@ int main(int argc, char **argv)
 	        .first_seed = 1,
 	        .last_seed = 1,
 	        .days = 0.5,
+	        .every = 1,
 	};
 	int option;
 
