@@ -156,20 +156,25 @@ class Few(Tokens):
         self.assertLessEqual(self.asked(), 5)
 
     def test_passing_errors_of_the_accounts_server(self):
-        for fault in ({"what": "500", "path": "token", "times": 1},
-                      {"what": "html", "path": "token", "times": 1},
-                      {"what": "drop", "path": "token", "times": 1},
-                      {"what": "no_access_token", "times": 1}):
-            with self.subTest(fault["what"]):
-                self.stage = self.new_stage()
-                self.put_secrets(self.stage)
-                self.sim(faults=[fault])
-                self.stage.config({"acme": self.account(["1", "2"])})
-                daemon = self.stage.start()
-                daemon.wait_finished(2)
-                self.assertEqual(self.account_events(daemon), [])
-                self.assertEqual(self.asked(), 2)
-                self.assert_stops(daemon)
+        """Each in a data center of its own: one more request, and nobody is paused."""
+        faults = {"server": "500", "gateway": "502", "html": "html", "none": "empty",
+                  "dropped": "drop", "reset": "reset", "no-token": "no_access_token",
+                  "deep": "deep", "body": "endless_body", "headers": "endless_headers",
+                  "cut": "truncate", "redirect": "302"}
+        self.sim(dcs=tuple(faults), faults=[
+            {"dc": dc, "what": what, "path": "token", "times": 1, **(
+                {"location": "http://127.0.0.1:9/"} if what == "302" else {})}
+            for dc, what in faults.items()])
+        self.stage.config({dc: self.account([str(i)], datacenter=dc)
+                           for i, dc in enumerate(faults)})
+        daemon = self.stage.start()
+        daemon.wait_finished(len(faults))
+        self.assertEqual(self.account_events(daemon), [])
+        for dc in faults:
+            n = sum(r["dc"] == dc and r["path"] == "/oauth/v2/token"
+                    for r in self.stage.simulator.requests())
+            self.assertEqual(n, 2, dc)
+        self.assert_stops(daemon)
 
     def test_milliseconds_of_old(self):
         self.sim(faults=[{"what": "legacy_milliseconds"}])
