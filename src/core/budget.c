@@ -149,6 +149,11 @@ void budget_take_more(struct budget *budget, int64_t at_ms, int64_t n)
 	count_told(budget, n);
 }
 
+void budget_return_reserved(struct budget *budget)
+{
+	unreserve(budget, budget->reserved);
+}
+
 /* Only while its slot lasts: later it stays spent, which errs on the safe side. */
 void budget_give_back(struct budget *budget, int64_t at_ms)
 {

@@ -55,6 +55,8 @@ bool budget_take(struct budget *budget, int64_t at_ms);
 void budget_take_more(struct budget *budget, int64_t at_ms, int64_t n);
 /* A request did not go out after all. */
 void budget_give_back(struct budget *budget, int64_t at_ms);
+/* What was reserved did not come to disk: none of it may be used. */
+void budget_return_reserved(struct budget *budget);
 /* One that is reserved can be taken. */
 bool budget_has_reserved(const struct budget *budget, int64_t at_ms);
 /* 0: one can be taken or reserved now. Else when to ask again. */

@@ -4,7 +4,7 @@
 
 #include "core/limits.h"
 
-enum { SPREAD_PER_JOB_MS = 20, SOLVE_STEPS = 24 };
+enum { SPREAD_PER_JOB_MS = 20, SOLVE_STEPS = 24, RESUME_JITTER = 16 };
 
 /* Jobs of a quarter of an hour cost about polls_per_job requests: 2 * sqrt(900 s) / k = polls. */
 static const double TYPICAL_DURATION_S = 900;
@@ -29,11 +29,24 @@ int64_t schedule_doubled_ms(int64_t first_ms, int64_t max_ms, unsigned level)
 	return value < max_ms ? value : max_ms;
 }
 
-int64_t schedule_first_ms(size_t n, uint64_t random)
+static int64_t first_spread_ms(size_t n)
 {
 	size_t full = FIRST_POLL_SPREAD_MS / SPREAD_PER_JOB_MS;
 
-	return pick(n >= full ? FIRST_POLL_SPREAD_MS : (int64_t)n * SPREAD_PER_JOB_MS, random);
+	return n >= full ? FIRST_POLL_SPREAD_MS : (int64_t)n * SPREAD_PER_JOB_MS;
+}
+
+int64_t schedule_first_ms(size_t n, uint64_t random)
+{
+	return pick(first_spread_ms(n), random);
+}
+
+int64_t schedule_resume_ms(size_t n, double chance, uint64_t random)
+{
+	int64_t spread = first_spread_ms(n);
+	double wait_ms = (1 - chance) * (double)spread;
+
+	return clamp((int64_t)wait_ms + pick(spread / RESUME_JITTER, random), 0, spread);
 }
 
 int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms)

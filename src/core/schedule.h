@@ -30,6 +30,9 @@ struct poll_policy {
 
 /* The first poll of one of n jobs that came together: the more, the wider they are spread. */
 int64_t schedule_first_ms(size_t n, uint64_t random);
+/* The same for jobs that were watched before: the likelier one has finished meanwhile, the sooner.
+ */
+int64_t schedule_resume_ms(size_t n, double chance, uint64_t random);
 /* With nothing learned: from an answer to the next request, for a job watched since age_ms. */
 int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms);
 /*

@@ -567,6 +567,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 {
 	if (!daemon)
 		return NULL;
+	journal_abandon(daemon->journal);
 	listen_free(daemon->admin);
 	listen_free(daemon->query);
 	listen_group_free(daemon->group);

@@ -84,12 +84,7 @@ struct journal *journal_free(struct journal *journal)
 {
 	if (!journal)
 		return NULL;
-	while (journal->first) {
-		struct journal_change *change = journal->first;
-
-		journal->first = change->next;
-		change->done(change, false);
-	}
+	assert(!journal->first);
 	loop_timer_free(journal->room_timer);
 	loop_timer_free(journal->checkpoint_timer);
 	free(journal);
@@ -169,6 +164,12 @@ static void tell_changes(struct journal *journal, bool is_committed)
 		change->done(change, is_committed);
 		change = next;
 	}
+}
+
+void journal_abandon(struct journal *journal)
+{
+	while (journal && journal->first)
+		tell_changes(journal, false);
 }
 
 int journal_commit(struct journal *journal)

@@ -36,6 +36,9 @@ typedef int journal_offer_fn(void *arg, const struct store_event *event, const u
 typedef void journal_published_fn(void *arg, int64_t last_seq);
 
 struct journal *journal_new(struct loop *loop, struct store *store);
+/* Tells every change that waits for a commit that none will come: the end, after a fatal error. */
+void journal_abandon(struct journal *journal);
+/* Nothing may wait for a commit. Takes NULL, returns NULL. */
 struct journal *journal_free(struct journal *journal);
 void journal_set_outbox(struct journal *journal, journal_offer_fn *offer, void *arg);
 void journal_set_published(struct journal *journal, journal_published_fn *published, void *arg);

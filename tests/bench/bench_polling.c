@@ -172,7 +172,7 @@ static void watch_job(struct poller *poller, double duration, struct rng *rng, s
 	cost->n++;
 	cost->polls++;
 	while (at < duration) {
-		if (poller->learn)
+		if (poller->learn && !is_first)
 			learn_passed(poller->learn, poller->believed, (int64_t)before, (int64_t)at);
 		before = at;
 		at += is_first ? first_wait(poller, at, rng, &wait) : next_wait(poller, at, &wait);
@@ -180,7 +180,7 @@ static void watch_job(struct poller *poller, double duration, struct rng *rng, s
 		cost->polls++;
 	}
 	cost->delay_ms += at - duration;
-	/* One that is finished at the first look says nothing, here as in the daemon. */
+	/* What came before the first look is not counted, here as in the daemon. */
 	if (poller->learn && !is_first)
 		learn_finished(poller->learn, poller->believed, (int64_t)before, (int64_t)at);
 }

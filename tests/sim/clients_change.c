@@ -21,6 +21,12 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 
 	asker_is_answered(from);
 	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
+	/* 507: the disk is full, and so nothing was changed. */
+	if (status == 507 && world_disk_was_full(RETRY_MS * 5)) {
+		if (from->wish == WISH_PAUSE && !job->is_paused_by_client)
+			job->may_be_paused = false;
+		return;
+	}
 	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&
 	        status != 409 && status != 503)
 		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status, (int)len,

@@ -169,7 +169,10 @@ void evidence_answer(const struct poll *poll, const struct zoho_saying *saying)
 /* A job that nobody asks about any more will never finish. */
 void evidence_look_for_silence(void)
 {
-	for (size_t i = 0; i < world->n_jobs && !world->was_told_to_stop; i++) {
+	/* Nothing is asked while there is no room to write down the answer. */
+	if (world->was_told_to_stop || world_disk_was_full(SILENCE_MAX_MS))
+		return;
+	for (size_t i = 0; i < world->n_jobs; i++) {
 		const struct world_job *job = &world->jobs[i];
 		const struct world_account *account = &world->accounts[job->account];
 		const struct world_datacenter *datacenter = &world->datacenters[account->datacenter];

@@ -1,12 +1,14 @@
 /*
  * SQLite's files as the simulation has them: the real ones below, a place to die before each
- * write, sync, truncation and deletion, and a power cut that takes back what was not synced.
+ * write, sync, truncation and deletion, a disk that is full at times, an I/O error now and then,
+ * and a power cut that takes back what was not synced.
  *
  * What a power cut keeps of the writes since a file's last sync is drawn at random: a part from the
  * front, or any of them (https://sqlite.org/atomiccommit.html, section 2). Directories are taken to
  * be as durable as a journalling file system makes them.
  */
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,9 +124,34 @@ static int disk_read(sqlite3_file *file, void *to, int n, sqlite3_int64 offset)
 	return real_of(file)->pMethods->xRead(real_of(file), to, n, offset);
 }
 
+/* The one error that was planned for this life. */
+static bool is_to_fail(void)
+{
+	if (world->end.fail_at_step == 0 || world->step < world->end.fail_at_step || world->had_io_error)
+		return false;
+	world->had_io_error = true;
+	fprintf(stderr, "sim: an I/O error at step %lld\n", (long long)world->step);
+	return true;
+}
+
+/* Blocks that a file has are its own; only growing needs room. */
+static bool has_room(sqlite3_file *file, sqlite3_int64 end)
+{
+	sqlite3_int64 size = 0;
+
+	if (!world_disk_is_full())
+		return true;
+	real_of(file)->pMethods->xFileSize(real_of(file), &size);
+	return end <= size;
+}
+
 static int disk_write(sqlite3_file *file, const void *from, int n, sqlite3_int64 offset)
 {
 	world_step("before a write");
+	if (is_to_fail())
+		return SQLITE_IOERR_WRITE;
+	if (!has_room(file, offset + n))
+		return SQLITE_FULL;
 	remember(file_of(file), offset, (size_t)n);
 	return real_of(file)->pMethods->xWrite(real_of(file), from, n, offset);
 }
@@ -144,6 +171,8 @@ static int disk_sync(sqlite3_file *file, int flags)
 {
 	(void)flags; /* a sync of memory is nothing; that it was asked for is what counts */
 	world_step("before a sync");
+	if (is_to_fail())
+		return SQLITE_IOERR_FSYNC;
 	if (!plant_is(PLANT_NO_SYNC))
 		forget(file_of(file));
 	world_step("after a sync");

@@ -96,18 +96,31 @@ static void live(const struct history *history)
 	plant_set(history->plant);
 	fake_disk_install();
 	code = daemon_new(config, &daemon);
-	if (code == 0)
+	bool is_started = code == 0;
+
+	if (is_started)
 		code = daemon_run(daemon);
 	daemon_free(daemon);
+	/* An I/O error ends it (74), and so does a disk that is full at the start. */
+	if (code == DAEMON_IO && (world->had_io_error || (!is_started && world_disk_is_full())))
+		return;
+	if (code == 0 && world->had_io_error)
+		world_fail("the daemon took no notice of an I/O error");
 	if (code != 0 || !world->was_told_to_stop)
 		world_fail("the daemon ended with %d%s", code,
 		        world->was_told_to_stop ? "" : ", and nobody had told it to stop");
 }
 
+/* This life came to the end of the story, and to its own as it should. */
+static bool is_the_last(void)
+{
+	return world->is_over && !world->was_killed && !world->had_io_error;
+}
+
 static void judge(void)
 {
 	judge_life();
-	if (world->is_over && !world->was_killed && !world->failure[0])
+	if (is_the_last() && !world->failure[0])
 		judge_end();
 }
 
@@ -151,6 +164,8 @@ static void choose_end(const struct history *history)
 	/* Early ones fall into the start and the recovery, late ones into the middle of things. */
 	world->end.kill_at_step = world_between(1, world_chance(0.4) ? 150 : world_chance(0.5) ? 1500 : 15000);
 	world->end.is_power_cut = world_chance(0.4);
+	if (world_chance(0.3))
+		world->end.fail_at_step = world_between(1, 2 * world->end.kill_at_step);
 }
 
 static void begin_life(const struct history *history)
@@ -158,6 +173,7 @@ static void begin_life(const struct history *history)
 	world->life++;
 	world->step = world->turn = world->busy_step = 0;
 	world->was_killed = world->was_told_to_stop = world->is_over = false;
+	world->had_io_error = false;
 	evidence_new_life();
 	choose_end(history);
 	/* Whatever a life died of writing: the next one finds a whole file. */
@@ -191,7 +207,7 @@ static bool live_once(const struct history *history, struct history_result *resu
 	status = run_apart(history, NULL);
 	if (status != 0)
 		world_note_failure("the judge ended with status %#x", (unsigned)status);
-	if (world->failure[0] || (world->is_over && !world->was_killed))
+	if (world->failure[0] || is_the_last())
 		return false;
 	if (world->life == LIVES_MAX)
 		world_note_failure("more lives than there should be");

@@ -9,7 +9,10 @@
 #include "scenario.h"
 #include "world.h"
 
-enum { QUIET_MS = 20 * 60 * 1000 }; /* after all is done: to see that nothing more is */
+enum {
+	QUIET_MS = 20 * 60 * 1000, /* after all is done: to see that nothing more is */
+	FULL_REST_MS = 10 * 1000,  /* until the daemon has noticed that there is room again */
+};
 
 static struct alarm alarm_clock;
 static int64_t quiet_until_mono_ms;
@@ -69,6 +72,9 @@ void outside_run_plans(struct loop *loop)
 {
 	while (world->next_plan < world->n_plans &&
 	        world->plans[world->next_plan].at_mono_ms <= world->mono_ms) {
+		/* A reload is refused while the disk is full: nobody tries then. */
+		if (loop && world_disk_was_full(FULL_REST_MS))
+			return;
 		/* Counted first: a life that dies of it does not meet it again. */
 		run_plan(loop, &world->plans[world->next_plan++]);
 		world_was_busy();

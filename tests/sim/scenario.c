@@ -39,6 +39,14 @@ static size_t make_troubles(
 	return n;
 }
 
+/* Rare, and none at all in two histories of three. */
+static void make_fullness(void)
+{
+	if (world_chance(0.33))
+		world->n_fullness = make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL,
+		        world->trouble_until_mono_ms);
+}
+
 static void make_datacenters(const struct scenario *scenario)
 {
 	world->n_datacenters = scenario->n_accounts < 3 ? scenario->n_accounts : 3;
@@ -241,6 +249,8 @@ void scenario_make(const struct scenario *scenario)
 		make_job(i, scenario);
 	make_hooks(scenario);
 	make_plans(scenario);
+	if (scenario->has_faults)
+		make_fullness();
 	drop_unplanned_tokens();
 	for (size_t i = 0; i < world->n_accounts; i++)
 		scenario_write_token((int)i);

@@ -101,6 +101,21 @@ const struct trouble *world_trouble(const struct trouble *troubles, size_t n, in
 	return NULL;
 }
 
+bool world_disk_was_full(int64_t moment_ms)
+{
+	for (size_t i = 0; i < world->n_fullness; i++) {
+		if (world->fullness[i].from_mono_ms <= world->mono_ms &&
+		        world->mono_ms < world->fullness[i].to_mono_ms + moment_ms)
+			return true;
+	}
+	return false;
+}
+
+bool world_disk_is_full(void)
+{
+	return world_disk_was_full(0);
+}
+
 void world_step(const char *what)
 {
 	world->step++;

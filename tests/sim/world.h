@@ -67,6 +67,8 @@ enum trouble_kind {
 	TROUBLE_THROTTLED,
 	TROUBLE_SCOPE,
 	TROUBLE_PERMISSION,
+	/* of the disk */
+	TROUBLE_FULL,
 };
 
 struct trouble {
@@ -191,6 +193,7 @@ struct world_end {
 	int64_t reload_at_turn;  /* of this life; 0 = not so */
 	int64_t stop_at_turn;
 	bool is_power_cut; /* what was not synced may be gone */
+	int64_t fail_at_step; /* a write or sync at this step or after it ends in an I/O error */
 };
 
 struct world {
@@ -214,12 +217,15 @@ struct world {
 	size_t n_plans, next_plan;
 	int variant; /* of the configuration in force */
 
+	struct trouble fullness[WORLD_TROUBLES_MAX]; /* of the disk; the kind says nothing */
+	size_t n_fullness;
+
 	/* The life that is on. */
 	int life;
 	struct world_end end;
 	int64_t step, turn;
 	int64_t busy_step; /* the step at the last sign of work */
-	bool was_killed, was_told_to_stop, is_over;
+	bool was_killed, was_told_to_stop, is_over, had_io_error;
 
 	/* Evidence. */
 	char instance[17];
@@ -250,6 +256,9 @@ bool world_chance(double probability);
 int64_t world_between(int64_t lo, int64_t hi);
 const struct trouble *world_trouble(const struct trouble *troubles, size_t n, int64_t mono_ms);
 
+bool world_disk_is_full(void);
+/* The disk is full, or was until a moment ago. */
+bool world_disk_was_full(int64_t moment_ms);
 /* A place where the daemon may die. */
 void world_step(const char *what);
 /* Something was achieved: the loop is not spinning. */

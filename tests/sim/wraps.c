@@ -50,6 +50,8 @@ int __wrap_accounts_apply(struct accounts *accounts, const struct config *config
         struct hooks *hooks, struct buf *words);
 void __real_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
 void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
+int __real_posix_fallocate(int fd, off_t offset, off_t len);
+int __wrap_posix_fallocate(int fd, off_t offset, off_t len);
 ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags);
 struct now __wrap_clock_now(void);
 
@@ -68,6 +70,11 @@ ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags)
 	for (size_t i = 0; i < len; i++)
 		to[i] = (unsigned char)(flags ? i * 37 : world_below(256));
 	return (ssize_t)len;
+}
+
+int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
+{
+	return world_disk_is_full() ? ENOSPC : __real_posix_fallocate(fd, offset, len);
 }
 
 /* ---- events ---- */

@@ -27,8 +27,7 @@ static const char job_data[] =
         "\"download_url\":\"/bigin/bulk/v2/read/17/result\","
         "\"url\":\"https://www.zohoapis.eu/bigin/bulk/v2/read/17/result\"}}";
 
-/* The variables of a completed job, in the manual's order; of an event without a job the first
- * five, the account and the last two. */
+/* The variables of a completed job, in the manual's order. */
 static const char *const variables[][2] = {
         {"EVENT_ID", "0123456789abcdef-42"},
         {"EVENT_SEQ", "42"},

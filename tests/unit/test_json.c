@@ -297,6 +297,24 @@ START_TEST(test_every_cut_is_refused)
 }
 END_TEST
 
+/* Halves of a surrogate pair alone are no character: refused, or decoded to something that is. */
+START_TEST(test_decoded_text_is_utf8)
+{
+	static const char *const halves[] = {"\"\\ud800\"", "\"\\udc00\"", "\"a\\udfffb\"",
+	        "\"\\ud800\\ud800\"", "\"\\udc00\\ud800\"", "\"\\ud83dA\"", "\"\\ud800\\n\""};
+
+	for (size_t i = 0; i < ARRAY_LEN(halves); i++) {
+		cleanup(json_free_p) struct json *json = NULL;
+		const char *text;
+
+		if (json_parse(halves[i], strlen(halves[i]), CAP, &json) != JSON_OK)
+			continue;
+		text = json_string(json_root(json));
+		ck_assert_msg(str_is_utf8(text, strlen(text), NULL), "%s", halves[i]);
+	}
+}
+END_TEST
+
 /* What is taken is written as JSON that is taken again and is the same; bytes changed at random. */
 START_TEST(test_random_damage)
 {
@@ -454,6 +472,7 @@ int main(void)
 	tcase_add_test(tests, test_members);
 	tcase_add_test(tests, test_raw_ranges_of_every_member);
 	tcase_add_test(tests, test_every_cut_is_refused);
+	tcase_add_test(tests, test_decoded_text_is_utf8);
 	tcase_add_test(tests, test_random_damage);
 	tcase_add_loop_test(tests, test_out_strings, 0, ARRAY_LEN(strings));
 	tcase_add_test(tests, test_out_members);
