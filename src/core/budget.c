@@ -164,6 +164,8 @@ void budget_give_back(struct budget *budget, int64_t at_ms)
 
 int64_t budget_closed_until_ms(const struct budget *budget, int64_t at_ms)
 {
+	if (budget_has_reserved(budget, at_ms))
+		return 0;
 	struct budget present = at(budget, at_ms);
 
 	if (present.reserved > 0 || unreserved(&present, at_ms) > 0)

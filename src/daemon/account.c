@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/learned.h"
+#include "daemon/ledger.h"
 #include "util/err.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -67,6 +69,8 @@ struct accounts *accounts_free(struct accounts *accounts)
 		struct account *account = accounts->list[i];
 
 		heap_deinit(&account->due);
+		learned_free(account->learned);
+		free(account->ledger);
 		drop_credentials(account);
 		free(account->name);
 		free(account);
@@ -254,6 +258,7 @@ static int apply_account(struct accounts *accounts, const struct config *config,
 	};
 	account->timeout_ms = from->poll.timeout_ms;
 	account->max_in_flight = from->max_in_flight;
+	account->credits_per_day = from->credits_per_day;
 	account->hooks = hooks_set_of(hooks, config, &from->hooks);
 	apply_credentials(account, from, has_moved);
 	return 0;
@@ -409,7 +414,9 @@ bool account_token_refused(struct account *account, struct now now)
 {
 	if (!account->grant)
 		return false;
-	if (account->has_refused_token && !grant_is_doubtful(account->grant, now.mono_ms))
+	bool is_second = account->has_refused_token || grant_is_second_try(account->grant);
+
+	if (is_second && !grant_is_doubtful(account->grant, now.mono_ms))
 		return false;
 	account->has_refused_token = true;
 	grant_drop(account->grant);
@@ -451,6 +458,11 @@ static const char *write_state(struct json_out *w, const struct account *account
 		json_put_string(w, "reason", error_class_name(ERROR_GRANT));
 		return problem[0] ? problem : "too many access tokens were asked for";
 	}
+	if (gate->state == GATE_OK && account->ledger && ledger_is_spent(account->ledger, now)) {
+		json_put_string(w, "state", gate_state_name(GATE_HELD));
+		json_put_string(w, "reason", "credits");
+		return "its credits of 24 hours are spent";
+	}
 	json_put_string(w, "state", gate_state_name(gate->state));
 	json_put_string(
 	        w, "reason", gate->state == GATE_OK ? NULL : error_class_name(gate->reason));
@@ -480,6 +492,12 @@ void account_write(
 	write_token(w, account, now);
 	json_open_object(w, "limits");
 	json_put_integer(w, "max_in_flight", account->max_in_flight);
+	json_put_integer(w, "credits_per_day", account->credits_per_day);
 	json_close_object(w);
+	if (account->ledger)
+		ledger_write_json(w, "ledger", account->ledger, now);
+	else
+		json_put_null(w, "ledger");
+	learned_write_durations(w, account->learned);
 	json_close_object(w);
 }

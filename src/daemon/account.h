@@ -41,6 +41,7 @@ struct account {
 	struct poll_policy policy;
 	int64_t timeout_ms;
 	int64_t max_in_flight;
+	int64_t credits_per_day;
 	const struct hook_set *hooks; /* of jobs that name none */
 	/* A ready token in a file, or the three that tokens are made from (then token.path is
 	 * NULL).
@@ -65,6 +66,8 @@ struct account {
 	size_t n_jobs;    /* watched */
 	size_t n_unknown; /* of these: Zoho's last answer was "no such job" */
 	uint64_t n_polls, n_answers;
+	struct learned *learned; /* of its jobs' durations; NULL until needed (daemon/thrift) */
+	struct ledger *ledger;   /* of its credits; likewise */
 };
 
 /* state_dir: where access tokens outlive a restart. */

@@ -44,8 +44,10 @@ static void answer_on_done(struct journal_change *change, bool is_committed)
 
 	if (call.request && is_committed)
 		answer->fn(&call, answer->status);
-	else if (call.request)
+	else if (call.request && journal_is_full(answer->control->context.tracker->journal))
 		call_problem(&call, 507, "%s", no_room);
+	else if (call.request)
+		call_problem(&call, 500, "the database failed: ask again whether anything was changed");
 	free(answer->account);
 	free(answer->id);
 	free(answer);

@@ -26,6 +26,7 @@
 #include "daemon/control.h"
 #include "daemon/messages.h"
 #include "daemon/retention.h"
+#include "daemon/thrift.h"
 #include "daemon/service.h"
 #include "net/listen.h"
 #include "util/err.h"
@@ -149,6 +150,7 @@ static void daemon_on_turn_end(void *arg)
 	tracker_tell_overdue(&daemon->tracker);
 	tracker_tell_accounts(&daemon->tracker);
 	tracker_write_contact(&daemon->tracker);
+	thrift_write_ledgers(&daemon->tracker);
 	retention_prune(&daemon->retention);
 	hooks_dispatch(daemon->hooks);           /* claims, as rows */
 	int r = journal_commit(daemon->journal); /* then memory, then programs are started */

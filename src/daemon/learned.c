@@ -314,11 +314,17 @@ static void write_kind_json(struct json_out *w, const struct kind *kind)
 	json_close_object(w);
 }
 
-static void write_forecast(struct json_out *w, const struct learned *learned,
-        const struct poll_policy *policy, double polls, struct now now)
+void learned_write_durations(struct json_out *w, const struct learned *learned)
 {
-	struct schedule_class classes[1 + LEARNED_MODULES_MAX];
-	size_t n = classes_of(learned, classes);
+	json_open_array(w, "durations");
+	for (size_t i = 0; learned && i < learned->n; i++)
+		write_kind_json(w, learned->kinds[i]);
+	json_close_array(w);
+}
+
+static void write_forecast(struct json_out *w, const struct poll_policy *policy, double polls,
+        double jobs_a_day, const struct schedule_class *classes, size_t n)
+{
 	double k = schedule_solve_k(policy, polls, classes, n);
 	struct schedule_forecast forecast = schedule_forecast(policy, k, classes, n);
 
@@ -326,23 +332,19 @@ static void write_forecast(struct json_out *w, const struct learned *learned,
 	json_put_number(w, "polls_per_job", polls);
 	json_put_number(w, "polls", forecast.polls);
 	json_put_number(w, "delay", forecast.delay_ms / 1000);
-	json_put_number(w, "credits_per_day", forecast.polls * learned_jobs_a_day(learned, now));
+	json_put_number(w, "credits_per_day", forecast.polls * jobs_a_day);
 	json_close_object(w);
 }
 
-void learned_write_json(struct json_out *w, const struct learned *learned,
-        const struct poll_policy *policy, double polls, struct now now)
+void learned_write_forecast(struct json_out *w, const struct learned *learned,
+        const struct poll_policy *policy, struct now now)
 {
 	static const double factors[] = {0.5, 1, 2, 4};
+	struct schedule_class classes[1 + LEARNED_MODULES_MAX];
 
-	json_open_array(w, "durations");
-	for (size_t i = 0; learned && i < learned->n; i++)
-		write_kind_json(w, learned->kinds[i]);
-	json_close_array(w);
-	json_put_number(w, "jobs_per_day", learned ? learned_jobs_a_day(learned, now) : 0);
-	json_put_number(w, "polls_per_job", polls);
 	json_open_array(w, "forecast");
-	for (size_t i = 0; learned && kind_for(learned, 0) && i < ARRAY_LEN(factors); i++)
-		write_forecast(w, learned, policy, (double)policy->polls_per_job * factors[i], now);
+	for (size_t i = 0; i < ARRAY_LEN(factors) && kind_for(learned, 0); i++)
+		write_forecast(w, policy, (double)policy->polls_per_job * factors[i],
+		        learned_jobs_a_day(learned, now), classes, classes_of(learned, classes));
 	json_close_array(w);
 }

@@ -56,6 +56,9 @@ double learned_polls(const struct learned *learned, const struct poll_policy *po
 /* Writes what is new into the open transaction: 0 or a store error. */
 int learned_write(struct learned *learned, struct store *store, const char *account);
 
-/* "durations" (by module; null = all) and "forecast" (what other polls_per_job would do). */
-void learned_write_json(struct json_out *w, const struct learned *learned,
-        const struct poll_policy *policy, double polls, struct now now);
+/* "durations": median and p95 in seconds by module; null = of all jobs. NULL: an empty list. */
+void learned_write_durations(struct json_out *w, const struct learned *learned);
+/* "forecast": polls, delay and credits a day with half, the same, twice and four times the policy's
+ * polls_per_job. Empty while too little is known. A tenth of a millisecond each. */
+void learned_write_forecast(struct json_out *w, const struct learned *learned,
+        const struct poll_policy *policy, struct now now);

@@ -86,6 +86,11 @@ bool ledger_has_credit(const struct ledger *ledger, struct now now)
 	return budget_has_reserved(&ledger->budget, clock_of(ledger, now));
 }
 
+bool ledger_is_spent(const struct ledger *ledger, struct now now)
+{
+	return budget_mark(&ledger->budget, clock_of(ledger, now)) == BUDGET_SPENT;
+}
+
 void ledger_want(struct ledger *ledger)
 {
 	ledger->is_wanting = true;

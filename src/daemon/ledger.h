@@ -32,6 +32,8 @@ void ledger_written(struct ledger *ledger, bool is_committed);
 /* As gate_closed_until_mono: INT64_MAX while a block is waited for. */
 int64_t ledger_closed_until_mono(const struct ledger *ledger, int64_t mono_ms);
 bool ledger_has_credit(const struct ledger *ledger, struct now now);
+/* Nothing is left for now. */
+bool ledger_is_spent(const struct ledger *ledger, struct now now);
 void ledger_want(struct ledger *ledger);
 /* A request went out; then, with its answer, how often it really did, and what Zoho said is left
  * (-1 = nothing). */

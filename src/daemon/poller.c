@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/messages.h"
+#include "daemon/thrift.h"
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
@@ -387,6 +388,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 	poll->account->n_in_flight--;
 	poll->datacenter->n_in_flight--;
 	count_retries(tracked, poll->account, answer->n_sent);
+	thrift_settle(poller->tracker, poll->account, answer->n_sent, answer->credits_remaining);
 	poller->n_in_flight--;
 	if (may_cure_by_token(poller, poll, &observation)) {
 		if (poll->is_gate_probe)
@@ -488,6 +490,7 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 	tracked->last_polled_wall_ms = now.wall_ms;
 	tracked->polls++;
 	account->n_polls++;
+	thrift_take_credit(poller->tracker, account);
 	account->n_in_flight++;
 	account->datacenter->n_in_flight++;
 	poller->n_in_flight++;
@@ -527,7 +530,7 @@ static bool is_ready(struct poller *poller, struct account *account)
 		touch(poller, account);
 		return false;
 	}
-	return has_token(poller, account);
+	return has_token(poller, account) && thrift_has_credit(poller->tracker, account);
 }
 
 void poller_dispatch(struct poller *poller)

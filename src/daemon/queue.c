@@ -1,5 +1,6 @@
 #include "daemon/queue.h"
 
+#include "daemon/ledger.h"
 #include "util/mem.h"
 
 void queue_deinit(struct queue *queue)
@@ -33,6 +34,8 @@ static int64_t account_next_mono(const struct account *account, int64_t mono_ms)
 
 	if (account->token_wait_until_mono_ms > mono_ms)
 		next = later(next, account->token_wait_until_mono_ms);
+	if (account->ledger)
+		next = later(next, ledger_closed_until_mono(account->ledger, mono_ms));
 	/* A wish to poll passes the circuit: somebody wants to know whether it is well again. */
 	if (!job->is_asked_for)
 		next = later(next, circuit_open_until_mono(&account->datacenter->circuit, mono_ms));

@@ -32,13 +32,16 @@ struct tracked {
 	uint32_t handle, generation;
 	uint32_t polls;
 	uint32_t document_hash; /* of what is stored; 0 = nothing yet */
+	uint8_t module;         /* daemon/learned; 0 = not known */
 	int64_t key;            /* of the store; 0 = not committed yet */
 	int64_t overdue_after_ms;
+	int64_t seen_mono_ms; /* if is_seen: when Zoho last said that it was not finished */
 	int64_t watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms;
 	const char *name;             /* interned; NULL = none */
 	struct tracked_error *error;  /* owned; NULL = none */
 	const struct hook_set *hooks; /* NULL = those of the account */
 	char id[JOB_ID_MAX + 1];
+	bool is_seen : 1;
 	bool is_in_flight : 1;     /* waits for an answer */
 	bool is_changing : 1;      /* a change of it is written, not yet committed */
 	bool is_paused : 1;        /* by somebody's wish */

@@ -35,6 +35,7 @@ struct grant {
 	char domain[TOKEN_DOMAIN_MAX_BYTES + 1];
 	uint32_t generation; /* 0 = no token */
 	bool is_accepted;
+	bool was_dropped, is_second; /* the last one, and so the present one stands in its place */
 	struct refresh refresh;
 	struct http_host *asking; /* where a request is on its way; NULL = none */
 	char problem[MESSAGE_MAX_BYTES];
@@ -51,7 +52,9 @@ struct grants {
 	size_t n_in_flight;
 	uint64_t last_id;
 	uint32_t last_generation;
-	int dir_fd; /* -1 = tokens are not kept */
+	char *state_dir; /* owned */
+	int dir_fd;      /* of its tokens/, opened for the first grant; -1 = tokens are not kept */
+	bool is_dir_tried;
 	bool is_write_problem_told;
 	grant_news_fn *news;
 	void *news_arg;
@@ -62,14 +65,13 @@ struct grants *grants_new(
 {
 	struct grants *grants = MEM_NEW(struct grants);
 
-	*grants = (struct grants){.loop = loop, .http = http, .rng = rng, .dir_fd = -1};
-	int fd = token_dir_open(state_dir, loop_now(loop).wall_ms);
-
-	if (fd >= 0)
-		grants->dir_fd = fd;
-	else
-		log_warning("%s/tokens: %s: access tokens are not kept over a restart", state_dir,
-		        err_text(fd));
+	*grants = (struct grants){
+	        .loop = loop,
+	        .http = http,
+	        .rng = rng,
+	        .state_dir = mem_strdup(state_dir),
+	        .dir_fd = -1,
+	};
 	return grants;
 }
 
@@ -86,6 +88,7 @@ struct grants *grants_free(struct grants *grants)
 	}
 	free(grants->hosts);
 	free(grants->list);
+	free(grants->state_dir);
 	mem_close_p(&grants->dir_fd);
 	free(grants);
 	return NULL;
@@ -240,10 +243,26 @@ static void take_record(struct grant *grant, const struct token_record *record, 
 	str_copy(grant->domain, sizeof(grant->domain), record->api_domain);
 }
 
+/* Where no tokens are made, no directory is either. */
+static void open_dir(struct grants *grants, struct now now)
+{
+	if (grants->is_dir_tried)
+		return;
+	grants->is_dir_tried = true;
+	int fd = token_dir_open(grants->state_dir, now.wall_ms);
+
+	if (fd >= 0)
+		grants->dir_fd = fd;
+	else
+		log_warning("%s/tokens: %s: access tokens are not kept over a restart",
+		        grants->state_dir, err_text(fd));
+}
+
 static void restore(struct grant *grant, struct now now)
 {
 	struct token_record record;
 
+	open_dir(grant->grants, now);
 	if (grant->grants->dir_fd < 0)
 		return;
 	int r = token_file_read(grant->grants->dir_fd, grant->file_name, &record);
@@ -360,6 +379,8 @@ static void take_token(struct grant *grant, const struct token_reply *reply, str
 	grant->access_token = secret_text_dup(reply->access_token);
 	grant->generation = ++grant->grants->last_generation;
 	grant->is_accepted = false;
+	grant->is_second = grant->was_dropped;
+	grant->was_dropped = false;
 	str_copy(grant->domain, sizeof(grant->domain), reply->api_domain);
 	log_at(grant->problem[0] ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO,
 	        "new access token for client %s from %s", grant->client_id, grant->accounts_url);
@@ -529,6 +550,12 @@ void grant_drop(struct grant *grant)
 	grant->access_token = secret_text_free(grant->access_token);
 	grant->generation = 0;
 	grant->is_accepted = false;
+	grant->was_dropped = true;
+}
+
+bool grant_is_second_try(const struct grant *grant)
+{
+	return grant->is_second && !grant->is_accepted;
 }
 
 bool grant_is_doubtful(const struct grant *grant, int64_t mono_ms)

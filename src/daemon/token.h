@@ -67,6 +67,8 @@ const char *grant_problem(const struct grant *grant);
 void grant_accept(struct grant *grant, uint32_t generation);
 /* It was not: another one is wanted. */
 void grant_drop(struct grant *grant);
+/* The token came in the place of one that was dropped, and was not taken as good yet. */
+bool grant_is_second_try(const struct grant *grant);
 /* The token is not quite new, and was never taken as good by anybody. */
 bool grant_is_doubtful(const struct grant *grant, int64_t mono_ms);
 /* Somebody may have mended what was wrong. */

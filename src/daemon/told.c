@@ -6,6 +6,7 @@
 #include "core/hookmatch.h"
 #include "core/machine.h"
 #include "daemon/hooks.h"
+#include "daemon/thrift.h"
 #include "daemon/tracker.h"
 #include "daemon/view.h"
 #include "util/log.h"
@@ -191,6 +192,7 @@ void tracker_write_contact(struct tracker *tracker)
 	for (int i = 0; i < CONTACT_SLICE && !journal_is_lost(tracker->journal); i++) {
 		tracked = registry_each(tracker->registry, &tracker->contact_cursor);
 		if (!tracked) {
+			thrift_write_learned(tracker);
 			tracker->contact_cursor = 0;
 			tracker->contact_next_mono_ms = now.mono_ms + CONTACT_EVERY_MS;
 			return;
@@ -210,6 +212,7 @@ void tracker_write_all_contact(struct tracker *tracker)
 	while ((tracked = registry_each(tracker->registry, &cursor)) &&
 	        !journal_is_lost(tracker->journal))
 		write_contact(tracker, tracked);
+	thrift_write_learned(tracker);
 }
 
 int64_t tracker_next_mono(const struct tracker *tracker)

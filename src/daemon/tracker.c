@@ -8,6 +8,7 @@
 #include "core/hookmatch.h"
 #include "core/machine.h"
 #include "daemon/hooks.h"
+#include "daemon/thrift.h"
 #include "daemon/view.h"
 #include "util/hash.h"
 #include "util/log.h"
@@ -328,15 +329,21 @@ bool tracker_observe(
 	size_t n_unknown = account->n_unknown + !is_unknown(&tracked->job);
 	bool is_account_lost =
 	        account->n_jobs >= LOST_AFTER_ANSWERS && n_unknown == account->n_jobs;
-	struct step step = machine_step(
-	        &tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
 	const struct job_document *document =
 	        observation->kind == OBSERVED_STATUS ? &observation->document : NULL;
 	uint32_t hash = document ? hash_document(document) : 0;
 
-	take_contact(tracked, observation, now);
 	if (hash == tracked->document_hash)
 		hash = 0;
+	if (hash)
+		thrift_take_module(tracker, tracked, document->query);
+	thrift_shape(tracker, tracked, &policy);
+	struct step step = machine_step(
+	        &tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
+
+	take_contact(tracked, observation, now);
+	if (document)
+		thrift_teach(tracker, tracked, &step);
 	if (step.n_events > 0 || hash) {
 		write_step(tracker, tracked, &step, document, hash);
 		return step.wants_account_pause;
@@ -494,6 +501,9 @@ static int load_row(void *arg, const struct store_job *row)
 	take_row_and_key(&found, row);
 	registry_set_name(tracker->registry, tracked, row->name);
 	tracked->overdue_after_ms = account->policy.overdue_after_ms;
+	/* After failures the last answer need not have been a good one. */
+	thrift_remember(
+	        tracker, tracked, row->failures ? row->since_wall_ms : row->last_answered_wall_ms);
 	count_job(tracker, tracked);
 	return 0;
 }
@@ -507,7 +517,7 @@ int tracker_load(struct tracker *tracker)
 
 	while ((tracked = registry_each(tracker->registry, &cursor))) {
 		if (job_is_polled(&tracked->job))
-			queue_job(tracker, tracked, schedule_first_ms(n, rng_next(tracker->rng)));
+			queue_job(tracker, tracked, thrift_first_ms(tracker, tracked, n));
 	}
 	tracker->overdue_next_mono_ms = loop_now(tracker->loop).mono_ms;
 	return r;

@@ -26,6 +26,7 @@ struct tracker {
 	int64_t overdue_next_mono_ms; /* when to look for overdue jobs again */
 	int64_t contact_next_mono_ms; /* when to write contact fields again */
 	uint32_t contact_cursor;
+	bool wants_credits;    /* a ledger is to be written with the next commit */
 	bool has_account_news; /* an account was paused or came back since it was last told */
 };
 

@@ -207,8 +207,11 @@ class Refused(Tokens):
 
     def test_a_fresh_token_refused_pauses(self):
         self.sim(faults=[{"what": "invalid_token", "path": "api"}])
-        self.stage.config({"acme": self.account(["1", "2", "3", "4", "5"])})
+        self.stage.config({"acme": self.account(["1", "2", "3", "4", "5"]),
+                           "beta": self.account(["6", "7"]), "gamma": self.account(["8"])})
         daemon = self.stage.start()
+        self.wait_paused(daemon, "gamma", "token")
+        self.wait_paused(daemon, "beta", "token")
         account = self.wait_paused(daemon, "acme", "token")
         self.assertIn("data center", account["detail"])
         self.assertEqual(assert_unchanged(self.asked, QUIET_S, "requests of a paused account"), 2)
@@ -305,6 +308,29 @@ class Refused(Tokens):
         self.assertIsNone(daemon.account("acme")["token"]["expires"])
         self.assertEqual(self.asked(), 1)
         self.assertEqual(self.refused(), 0)
+        self.assert_stops(daemon)
+
+
+class Crm(Tokens):
+    """The twin service, by the same engine."""
+
+    def test_jobs_of_crm(self):
+        self.sim()
+        self.stage.config({"acme": self.account(["1"], service="crm"),
+                           "beta": self.account(["1"])}, hooks={"hook": self.stage.hook()})
+        daemon = self.stage.start()
+        daemon.wait_finished(2)
+        records = {record.job[0]: record for record in self.stage.wait_records(2)}
+        self.assertEqual(records["acme"].env["BULKWATCH_SERVICE"], "crm")
+        self.assertEqual(records["beta"].env["BULKWATCH_SERVICE"], "bigin")
+        # An object there, a word here: the module's name is the same.
+        self.assertEqual(records["acme"].env["BULKWATCH_MODULE"],
+                         records["beta"].env["BULKWATCH_MODULE"])
+        self.assertTrue(records["acme"].env["BULKWATCH_MODULE"])
+        self.assertIn("/crm/bulk/", records["acme"].env["BULKWATCH_DOWNLOAD_URL"])
+        paths = {r["path"] for r in self.stage.simulator.requests() if r["method"] == "GET"}
+        self.assertEqual(paths, {"/crm/bulk/v8/read/1", "/bigin/bulk/v2/read/1"})
+        self.assertEqual(self.asked(), 1)
         self.assert_stops(daemon)
 
 

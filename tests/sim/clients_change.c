@@ -3,6 +3,8 @@
  * turn, pauses. Whoever asked while the daemon died has no answer: what became of the wish is not
  * known then, and it is tried again.
  */
+#include <string.h>
+
 #include "clients_private.h"
 
 #include <stdlib.h>
@@ -27,6 +29,9 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 			job->may_be_paused = false;
 		return;
 	}
+	/* The end of a daemon whose database failed: nobody knows what became of the wish. */
+	if (status == 500 && memmem(body, len, "the database failed", strlen("the database failed")))
+		return;
 	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&
 	        status != 409 && status != 503)
 		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status, (int)len,

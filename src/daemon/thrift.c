@@ -1,0 +1,211 @@
+#include "daemon/thrift.h"
+
+#include <stdlib.h>
+
+#include "daemon/learned.h"
+#include "daemon/ledger.h"
+#include "util/mem.h"
+#include "wire/event.h"
+
+static struct account *account_of(const struct tracker *tracker, const struct tracked *tracked)
+{
+	return accounts_get(tracker->accounts, tracked->account);
+}
+
+struct learned *thrift_learned(struct tracker *tracker, struct account *account)
+{
+	if (!account->learned)
+		journal_wrote(tracker->journal, learned_load(journal_store(tracker->journal),
+		                                        account->name, &account->learned));
+	return account->learned;
+}
+
+struct ledger *thrift_ledger(struct tracker *tracker, struct account *account)
+{
+	if (!account->ledger)
+		journal_wrote(tracker->journal,
+		        ledger_load(journal_store(tracker->journal), account->name,
+		                loop_now(tracker->loop), &account->ledger));
+	if (account->ledger && account->ledger->budget.ceiling != account->credits_per_day)
+		budget_set_ceiling(&account->ledger->budget, account->credits_per_day);
+	return account->ledger;
+}
+
+/* ---- durations ---- */
+
+double thrift_polls(struct tracker *tracker, struct account *account)
+{
+	const struct learned *learned = thrift_learned(tracker, account);
+
+	if (!learned)
+		return (double)account->policy.polls_per_job;
+	return learned_polls(learned, &account->policy, account->credits_per_day,
+	        account->due.n + account->n_in_flight, loop_now(tracker->loop));
+}
+
+void thrift_shape(
+        struct tracker *tracker, const struct tracked *tracked, struct poll_policy *policy)
+{
+	struct account *account = account_of(tracker, tracked);
+	struct learned *learned = thrift_learned(tracker, account);
+
+	if (learned)
+		learned_shape(learned, tracked->module, thrift_polls(tracker, account),
+		        loop_now(tracker->loop), policy);
+}
+
+void thrift_take_module(struct tracker *tracker, struct tracked *tracked, const char *query)
+{
+	struct learned *learned = thrift_learned(tracker, account_of(tracker, tracked));
+	char module[EVENT_MODULE_MAX_BYTES];
+
+	if (!learned)
+		return;
+	event_module_of_query(query, module);
+	tracked->module = learned_module(learned, module);
+}
+
+/*
+ * Jobs that were finished before anybody looked say nothing of durations, and the age that a job
+ * had when it was first seen was not observed: what counts begins there. A LOST job did not finish.
+ */
+void thrift_teach(struct tracker *tracker, struct tracked *tracked, const struct step *step)
+{
+	struct now now = loop_now(tracker->loop);
+	struct learned *learned = thrift_learned(tracker, account_of(tracker, tracked));
+	int64_t begin = step->job.watched_mono_ms;
+	bool is_finished = job_kind_is_finished((enum job_kind)step->job.kind);
+
+	if (learned && tracked->is_seen && is_finished)
+		learned_finished(learned, tracked->module, tracked->seen_mono_ms - begin,
+		        now.mono_ms - begin, now);
+	else if (learned && tracked->is_seen)
+		learned_passed(learned, tracked->module, tracked->seen_mono_ms - begin,
+		        now.mono_ms - begin);
+	tracked->is_seen = !is_finished;
+	tracked->seen_mono_ms = now.mono_ms;
+}
+
+void thrift_remember(struct tracker *tracker, struct tracked *tracked, int64_t seen_wall_ms)
+{
+	struct now now = loop_now(tracker->loop);
+	int64_t ago = now.wall_ms - seen_wall_ms;
+
+	tracked->is_seen = seen_wall_ms > 0 && tracked->job.kind != JOB_PENDING;
+	tracked->seen_mono_ms = now.mono_ms - (ago > 0 ? ago : 0);
+}
+
+int64_t thrift_first_ms(struct tracker *tracker, const struct tracked *tracked, size_t n)
+{
+	struct now now = loop_now(tracker->loop);
+	const struct learned *learned = thrift_learned(tracker, account_of(tracker, tracked));
+	int64_t begin = tracked->job.watched_mono_ms;
+
+	if (!learned || !tracked->is_seen)
+		return schedule_first_ms(n, rng_next(tracker->rng));
+	double chance = learned_chance(
+	        learned, tracked->module, tracked->seen_mono_ms - begin, now.mono_ms - begin);
+
+	return schedule_resume_ms(n, chance, rng_next(tracker->rng));
+}
+
+void thrift_write_learned(struct tracker *tracker)
+{
+	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
+		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+
+		if (journal_is_lost(tracker->journal))
+			return;
+		if (account->learned)
+			journal_wrote(tracker->journal,
+			        learned_write(account->learned, journal_store(tracker->journal),
+			                account->name));
+	}
+}
+
+/* ---- credits ---- */
+
+bool thrift_has_credit(struct tracker *tracker, struct account *account)
+{
+	struct now now = loop_now(tracker->loop);
+	struct ledger *ledger = thrift_ledger(tracker, account);
+
+	if (!ledger)
+		return false;
+	if (ledger_closed_until_mono(ledger, now.mono_ms) == 0) {
+		if (ledger_has_credit(ledger, now))
+			return true;
+		ledger_want(ledger);
+		tracker->wants_credits = true;
+		loop_wake(tracker->loop); /* the turn that reserves it */
+	}
+	queue_touch(tracker->queue, account, now.mono_ms);
+	return false;
+}
+
+void thrift_take_credit(struct tracker *tracker, struct account *account)
+{
+	struct now now = loop_now(tracker->loop);
+
+	ledger_take(account->ledger, now);
+	ledger_tell(account->ledger, account->name, now);
+	tracker->wants_credits |= account->ledger->is_dirty;
+}
+
+void thrift_settle(struct tracker *tracker, struct account *account, unsigned n_sent,
+        int64_t credits_remaining)
+{
+	struct now now = loop_now(tracker->loop);
+
+	ledger_settle(account->ledger, now, n_sent, credits_remaining);
+	ledger_tell(account->ledger, account->name, now);
+	tracker->wants_credits |= account->ledger->is_dirty;
+}
+
+struct ledger_change {
+	struct journal_change change;
+	struct tracker *tracker;
+	struct account *account;
+};
+
+static void ledger_change_on_done(struct journal_change *base, bool is_committed)
+{
+	struct ledger_change *change = container_of(base, struct ledger_change, change);
+	struct tracker *tracker = change->tracker;
+
+	ledger_written(change->account->ledger, is_committed);
+	if (!is_committed)
+		tracker->wants_credits = true;
+	queue_touch(tracker->queue, change->account, loop_now(tracker->loop).mono_ms);
+	free(change);
+}
+
+static void write_ledger(struct tracker *tracker, struct account *account)
+{
+	struct ledger_change *change = MEM_NEW(struct ledger_change);
+
+	*change = (struct ledger_change){
+	        .change.done = ledger_change_on_done,
+	        .tracker = tracker,
+	        .account = account,
+	};
+	journal_add(tracker->journal, &change->change);
+	journal_wrote(
+	        tracker->journal, ledger_write(account->ledger, journal_store(tracker->journal),
+	                                  account->name, loop_now(tracker->loop)));
+}
+
+void thrift_write_ledgers(struct tracker *tracker)
+{
+	if (!tracker->wants_credits || journal_is_full(tracker->journal) ||
+	        journal_is_lost(tracker->journal))
+		return;
+	tracker->wants_credits = false;
+	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
+		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+		const struct ledger *ledger = account->ledger;
+
+		if (ledger && (ledger->is_wanting || ledger->is_dirty))
+			write_ledger(tracker, account);
+	}
+}
