@@ -110,8 +110,9 @@ const char *path_file_problem(const char *path);
 /* ---- url.c ---- */
 
 /*
- * NULL and the origin (and path, if it may have one) in its normal form, or what is wrong. The
- * form: scheme and host in lower case, no trailing dot, no default port, no trailing slash.
+ * NULL and the origin (and path with query, if it may have one) in its normal form, or what is
+ * wrong. The form: scheme and host in lower case, no trailing dot, no default port, no trailing
+ * slash.
  */
 const char *url_parse(const char *text, bool may_have_path, struct buf *normal);
 

@@ -104,7 +104,9 @@ const struct option options[] = {
                 .type = OPTION_SECTION,
                 .is_supported = true,
                 .offset = OPTIONS_NO_FIELD,
-                .help = "Hooks by name: programs to run when something happens to a job."},
+                .help = "Hooks by name: programs to run, or webhooks to call, when something "
+                        "happens to a "
+                        "job."},
 
         /* poll, at the top level and in an account. */
         {.scope = SCOPE_POLL,
@@ -131,7 +133,7 @@ const struct option options[] = {
                 .min = 1,
                 .max = 1000000,
                 .default_text = "20",
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_poll, polls_per_job),
                 .help = "How many polls a job may cost on average. They are spent where it is "
                         "likely to finish."},
@@ -234,7 +236,7 @@ const struct option options[] = {
                 .min = 1,
                 .max = 10000000,
                 .default_text = "4000",
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_account, credits_per_day),
                 .help = "Polls never spend more of Zoho's API credits than this in any rolling 24 "
                         "hours."},
@@ -322,13 +324,13 @@ const struct option options[] = {
         {.scope = SCOPE_HOOK,
                 .name = "url",
                 .type = OPTION_URL,
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_hook, url),
                 .help = "Address of a webhook, which is called instead of a program."},
         {.scope = SCOPE_HOOK,
                 .name = "secret_file",
                 .type = OPTION_SECRET,
-                .is_supported = false,
+                .is_supported = true,
                 .offset = offsetof(struct config_hook, secret_file),
                 .help = "File that holds the secret which signs the webhook's requests. Without it "
                         "they go unsigned."},

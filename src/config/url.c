@@ -1,7 +1,8 @@
 /*
  * URLs, strictly: what is not plainly a scheme, a host and a port (and a path, where one may
- * stand) is refused, because a token is sent there. No user, no query, no fragment, no escapes in
- * the host, no numbers that only some programs take for an address (RFC 3986; "0x7f.1").
+ * stand) is refused, because a token is sent there. No user, no fragment, no escapes in the host, a
+ * query only where a path may stand, no numbers that only some programs take for an address (RFC
+ * 3986; "0x7f.1").
  */
 #include "config/loader.h"
 
@@ -107,16 +108,16 @@ static int port_parse(const char *text, size_t len)
 	return (int)port;
 }
 
-/* Unreserved and reserved characters and escapes, but "?" and "#" (RFC 3986, 3.3). */
+/* Unreserved and reserved characters and escapes, but "#" (RFC 3986, 3.3 and 3.4). */
 static bool path_is_right(const char *path)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                              "0123456789-._~!$&'()*+,;=:@/%";
+	                              "0123456789-._~!$&'()*+,;=:@/%?";
 
 	return path[strspn(path, allowed)] == '\0';
 }
 
-static const char *url_refuse_parts(const char *text)
+static const char *url_refuse_parts(const char *text, bool may_have_query)
 {
 	size_t len = strlen(text);
 
@@ -130,7 +131,7 @@ static const char *url_refuse_parts(const char *text)
 		if (c >= 0x80)
 			return "holds characters beyond ASCII; write the host as xn--...";
 	}
-	if (strchr(text, '?'))
+	if (!may_have_query && strchr(text, '?'))
 		return "must not have a query (?...)";
 	if (strchr(text, '#'))
 		return "must not have a fragment (#...)";
@@ -139,7 +140,7 @@ static const char *url_refuse_parts(const char *text)
 
 const char *url_parse(const char *text, bool may_have_path, struct buf *normal)
 {
-	const char *wrong = url_refuse_parts(text);
+	const char *wrong = url_refuse_parts(text, may_have_path);
 	struct host host = {0};
 	const char *authority, *path;
 	size_t len, host_len;
@@ -152,7 +153,7 @@ const char *url_parse(const char *text, bool may_have_path, struct buf *normal)
 	if (!is_https && strncasecmp(text, "http://", 7) != 0)
 		return "must begin with https://";
 	authority = text + (is_https ? 8 : 7);
-	len = strcspn(authority, "/");
+	len = strcspn(authority, "/?");
 	path = authority + len;
 	if (memchr(authority, '@', len))
 		return "must not have a user (...@)";
@@ -177,6 +178,6 @@ const char *url_parse(const char *text, bool may_have_path, struct buf *normal)
 	buf_addf(normal, "%s://%s", is_https ? "https" : "http", host.text);
 	if (port > 0 && port != (is_https ? 443 : 80))
 		buf_addf(normal, ":%d", port);
-	buf_adds(normal, path);
+	buf_addf(normal, "%s%s", *path == '?' ? "/" : "", path);
 	return NULL;
 }

@@ -19,6 +19,7 @@ int cmd_resume(struct ctl *ctl, const struct args *args);
 int cmd_poll(struct ctl *ctl, const struct args *args);
 int cmd_hooks(struct ctl *ctl, const struct args *args);
 int cmd_deliveries(struct ctl *ctl, const struct args *args);
+int cmd_plan(struct ctl *ctl, const struct args *args);
 int cmd_doctor(struct ctl *ctl, const struct args *args);
 int cmd_config(struct ctl *ctl, const struct args *args);
 int cmd_reload(struct ctl *ctl, const struct args *args);

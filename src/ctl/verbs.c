@@ -55,6 +55,11 @@ static const struct option_spec add_options[] = {
         {0},
 };
 
+static const struct option_spec plan_options[] = {
+        {"account", 'a', "ACCOUNT", "only this account", NULL},
+        {0},
+};
+
 static const struct option_spec deliveries_options[] = {
         {"state", 's', "STATE", "only those in this state: pending, running, delivered, dead",
                 "pending running delivered dead"},
@@ -212,6 +217,18 @@ const struct verb verbs[] = {
                 .words = "retry",
                 .max_operands = 2,
                 .run = cmd_deliveries,
+        },
+        {
+                .name = "plan",
+                .operands = "",
+                .summary = "what polls will cost, and with another polls_per_job",
+                .about =
+                        "From the durations that were learned: polls a job, delay until its end is "
+                        "noticed, credits\na day. In a pipe each line has tab-separated fields: "
+                        "account, polls_per_job, polls,\ndelay, credits a day, credits_per_day, "
+                        "whether it is in force. Absent is \"-\".",
+                .options = plan_options,
+                .run = cmd_plan,
         },
         {
                 .name = "doctor",

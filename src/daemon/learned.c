@@ -164,6 +164,11 @@ uint8_t learned_module(struct learned *learned, const char *name)
 	return (uint8_t)(learned->n - 1);
 }
 
+const char *learned_module_name(const struct learned *learned, uint8_t module)
+{
+	return module ? learned->kinds[module]->module : NULL;
+}
+
 void learned_passed(struct learned *learned, uint8_t module, int64_t from_ms, int64_t to_ms)
 {
 	struct kind *all = learned->kinds[0], *kind = learned->kinds[module];

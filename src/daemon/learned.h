@@ -29,6 +29,9 @@ struct learned *learned_free(struct learned *learned);
 /* The number of a module, from 1, made if it is new; 0 = none, no name for one, or too many. */
 uint8_t learned_module(struct learned *learned, const char *name);
 
+/* NULL for 0. */
+const char *learned_module_name(const struct learned *learned, uint8_t module);
+
 /* A job was seen unfinished at the first age and is, or is not, at the second. */
 void learned_passed(struct learned *learned, uint8_t module, int64_t from_ms, int64_t to_ms);
 void learned_finished(

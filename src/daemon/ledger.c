@@ -66,8 +66,10 @@ int ledger_write(struct ledger *ledger, struct store *store, const char *account
 void ledger_written(struct ledger *ledger, bool is_committed)
 {
 	ledger->is_reserving = false;
-	if (!is_committed)
-		budget_return_reserved(&ledger->budget);
+	if (is_committed)
+		return;
+	budget_return_reserved(&ledger->budget);
+	ledger->is_dirty = true;
 }
 
 int64_t ledger_closed_until_mono(const struct ledger *ledger, int64_t mono_ms)
@@ -89,6 +91,13 @@ bool ledger_has_credit(const struct ledger *ledger, struct now now)
 bool ledger_is_spent(const struct ledger *ledger, struct now now)
 {
 	return budget_mark(&ledger->budget, clock_of(ledger, now)) == BUDGET_SPENT;
+}
+
+void ledger_close(struct ledger *ledger)
+{
+	budget_return_reserved(&ledger->budget);
+	ledger->is_wanting = false;
+	ledger->is_dirty = true;
 }
 
 void ledger_want(struct ledger *ledger)

@@ -34,6 +34,8 @@ int64_t ledger_closed_until_mono(const struct ledger *ledger, int64_t mono_ms);
 bool ledger_has_credit(const struct ledger *ledger, struct now now);
 /* Nothing is left for now. */
 bool ledger_is_spent(const struct ledger *ledger, struct now now);
+/* At the stop: nothing more is sent, and what is reserved need not be forfeited. */
+void ledger_close(struct ledger *ledger);
 void ledger_want(struct ledger *ledger);
 /* A request went out; then, with its answer, how often it really did, and what Zoho said is left
  * (-1 = nothing). */

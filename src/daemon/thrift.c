@@ -209,3 +209,16 @@ void thrift_write_ledgers(struct tracker *tracker)
 			write_ledger(tracker, account);
 	}
 }
+
+void thrift_write_last(struct tracker *tracker)
+{
+	thrift_write_learned(tracker);
+	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
+		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+
+		if (account->ledger)
+			ledger_close(account->ledger);
+	}
+	tracker->wants_credits = true;
+	thrift_write_ledgers(tracker);
+}

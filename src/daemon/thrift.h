@@ -37,5 +37,7 @@ void thrift_settle(struct tracker *tracker, struct account *account, unsigned n_
 
 /* Part of the turn's end, before the commit: ledgers that need it. */
 void thrift_write_ledgers(struct tracker *tracker);
-/* With the contact fields of jobs, and at the stop. */
+/* With the contact fields of jobs. */
 void thrift_write_learned(struct tracker *tracker);
+/* All of it, at the stop. */
+void thrift_write_last(struct tracker *tracker);

@@ -212,7 +212,7 @@ void tracker_write_all_contact(struct tracker *tracker)
 	while ((tracked = registry_each(tracker->registry, &cursor)) &&
 	        !journal_is_lost(tracker->journal))
 		write_contact(tracker, tracked);
-	thrift_write_learned(tracker);
+	thrift_write_last(tracker);
 }
 
 int64_t tracker_next_mono(const struct tracker *tracker)

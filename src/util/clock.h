@@ -26,6 +26,6 @@ char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);
  * Returns 0, or -EINVAL (no such form), or -ERANGE (beyond 100 years).
  */
 int clock_parse_duration(const char *text, int64_t *ms);
-/* The shortest text that parses to the same duration: 90000 -> "1m30s". */
+/* A text that parses to the same duration: 90000 -> "1m30s". */
 enum { CLOCK_DURATION_SIZE = 48 };
 char *clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE]);

@@ -112,13 +112,18 @@ static struct json_node *add_node(struct json *json, enum json_type type)
 	return node;
 }
 
-/* NULL if it holds a NUL. */
+/* NULL if it holds a NUL or is no UTF-8. */
 static const char *add_text(struct json *json, const unsigned char *text, size_t len)
 {
 	char *copy = json->arena + json->arena_used;
 
 	if (memchr(text, '\0', len)) {
 		fail(json, JSON_E_NUL);
+		return NULL;
+	}
+	/* An escape alone can still make what is not UTF-8: "\udc00", half a surrogate pair. */
+	if (!str_is_utf8((const char *)text, len, NULL)) {
+		fail(json, JSON_E_SYNTAX);
 		return NULL;
 	}
 	assert(json->arena_used + len + 1 <= json->len + 2);

@@ -325,6 +325,7 @@ class Daemon:
 RECORDING = """#!/bin/sh
 # Records its environment, as it was given, and its stdin.
 set -u
+@BEFORE@
 name="$BULKWATCH_EVENT_SEQ.$BULKWATCH_HOOK.$BULKWATCH_ATTEMPT.$$"
 { cat "/proc/$$/environ"; printf '\\n\\n'; cat; } >"$1/.$name"
 mv "$1/.$name" "$1/$name"
@@ -444,9 +445,9 @@ class Stage:
         path.chmod(0o755)
         return path
 
-    def hook(self, name="hook", then="", **options):
-        """A hook that records; `then` is shell to be run after that."""
-        program = self.program(f"{name}.sh", RECORDING + then)
+    def hook(self, name="hook", before="", then="", **options):
+        """A hook that records; `before` and `then` are shell to be run before and after that."""
+        program = self.program(f"{name}.sh", RECORDING.replace("@BEFORE@", before) + then)
         return {"exec": [str(program), str(self.records_dir)], **options}
 
     def account(self, jobs, datacenter="eu", **options):
@@ -516,17 +517,19 @@ class Stage:
                 process.kill()
                 process.wait(DEADLINE_S)
 
-    def end_adopted(self):
+    def adopted(self):
         """Hooks that outlived their daemon became ours."""
         ours = {process.pid for process in self.processes if process.returncode is None}
-        for pid in children_of(os.getpid()):
-            if pid in ours:
-                continue
-            try:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-            except (ProcessLookupError, ChildProcessError):
-                pass
+        return [pid for pid in children_of(os.getpid()) if pid not in ours]
+
+    def end_adopted(self):
+        while adopted := self.adopted():
+            for pid in adopted:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                except (ProcessLookupError, ChildProcessError):
+                    pass
 
     def close(self):
         for process in reversed(self.processes):

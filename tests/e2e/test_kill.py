@@ -43,12 +43,14 @@ class Kill(TestCase):
         stage.sim("--seed", str(SEED), script={"jobs": [
             self.job(rng, i) for i in range(N_JOBS)]})
         stage.config({ACCOUNT: stage.account([str(1000 + i) for i in range(N_JOBS)])},
-                     hooks={"all": stage.hook("all", on=sorted(FIRED), parallel=8,
-                                              retry_first="50ms")},
+                     hooks={"all": stage.hook("all", before="sleep 0.05", on=sorted(FIRED),
+                                              parallel=8, retry_first="50ms")},
                      poll={"min_interval": "40ms", "max_interval": "120ms"})
         evidence = Evidence(FIRED)
         for _ in range(N_KILLS):
             self.live_and_die(stage, evidence, rng.uniform(0, LAST_KILL_MS) / 1000)
+            if rng.random() < 0.5:
+                self.kill_hooks(stage)
         self.end_well(stage, evidence)
         return evidence
 
@@ -78,6 +80,13 @@ class Kill(TestCase):
             self.assertTrue(stream.is_over)
             evidence.announced += stream.lines
             stream.close()
+
+    @staticmethod
+    def kill_hooks(stage):
+        """The service manager ends what is left of the service; without it, hooks live on."""
+        stage.end_adopted()
+        for path in stage.records_dir.glob(".*"):
+            path.unlink()
 
     @staticmethod
     def try_follow(daemon):

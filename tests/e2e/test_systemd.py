@@ -103,6 +103,7 @@ def furnish(root, package):
     shutil.copy(package, test / "bulkwatch.deb")
     shutil.copy(HERE / "systemd" / "inside.py", test)
     shutil.copy(ROOT / "debian" / "tests" / "rehearse", test)
+    shutil.copy(ROOT / "docs" / "tutorial.md", test)
     units = root / "etc" / "systemd" / "system"
     (units / "bulkwatch-test.target").write_text(TARGET)
     (units / "bulkwatch-test.service").write_text(SERVICE)

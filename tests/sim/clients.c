@@ -52,10 +52,11 @@ static void read_event(struct reader *reader, const struct json *json, const cha
 	if (!json_get_integer(json, json_root(json), "seq", &seq) || !type)
 		world_fail("a reader got what is no event: %.200s", line);
 	if (seq != known->seq + 1)
-		world_fail("reader %d had event %" PRId64 " and got %" PRId64, reader->number, known->seq,
-		        seq);
+		world_fail("reader %d had event %" PRId64 " and got %" PRId64, reader->number,
+		        known->seq, seq);
 	if (seq > world->committed_seq)
-		world_fail("reader %d got event %" PRId64 ", which is not committed", reader->number, seq);
+		world_fail("reader %d got event %" PRId64 ", which is not committed",
+		        reader->number, seq);
 	event = &world->events[seq];
 	if (event_type_by_name(type) != event->type)
 		world_fail("reader %d got event %" PRId64 " as %s", reader->number, seq, type);
@@ -82,7 +83,8 @@ static void read_line(struct reader *reader, const char *line)
 		read_event(reader, json, line);
 	else if (!json_get_integer(json, json_root(json), "last_seq", &last_seq) ||
 	         last_seq > world->committed_seq)
-		world_fail("a heartbeat promises event %" PRId64 ", which is not committed", last_seq);
+		world_fail(
+		        "a heartbeat promises event %" PRId64 ", which is not committed", last_seq);
 }
 
 static void reader_on_chunk(void *arg, const char *bytes, size_t len)
@@ -127,11 +129,10 @@ static void reader_connect(struct reader *reader)
 	        .on_end = reader_on_end,
 	        .arg = reader};
 	int64_t seq = world->readers[reader->number].seq;
-	cleanup(mem_free_p) char *target = mem_printf(
-	        "/v1/events?follow=true&after=%" PRId64, is_sse(reader) ? 0 : seq);
+	cleanup(mem_free_p) char *target =
+	        mem_printf("/v1/events?follow=true&after=%" PRId64, is_sse(reader) ? 0 : seq);
 
-	reader->request =
-	        fake_request_new(reader->loop, "query.sock", "GET", target, NULL, &peer);
+	reader->request = fake_request_new(reader->loop, "query.sock", "GET", target, NULL, &peer);
 	if (!reader->request)
 		return;
 	snprintf(reader->last_event_id, sizeof(reader->last_event_id), "%" PRId64, seq);
@@ -179,8 +180,8 @@ static void judge_state(const struct json *json, const struct json_node *node)
 	if (job < 0 || !state)
 		world_fail("a job is answered that never was");
 	if (word_of(state) != world->jobs[job].state)
-		world_fail("job %s is said to be %s, what is committed is %s", world->jobs[job].id, state,
-		        word_text(world->jobs[job].state));
+		world_fail("job %s is said to be %s, what is committed is %s", world->jobs[job].id,
+		        state, word_text(world->jobs[job].state));
 }
 
 /* Newest first: exactly what is committed. */
@@ -202,7 +203,8 @@ static void judge_history(const struct json *json, int job)
 			        world->jobs[job].id, seq);
 	}
 	if (n > 0)
-		world_fail("the history of job %s lacks event %d", world->jobs[job].id, seqs[n - 1]);
+		world_fail(
+		        "the history of job %s lacks event %d", world->jobs[job].id, seqs[n - 1]);
 }
 
 /* Paused is who was said to be paused. */
@@ -210,6 +212,9 @@ static void judge_accounts(const struct json *json)
 {
 	const struct json_node *list = json_get(json, json_root(json), "accounts");
 
+	/* What cannot be written cannot be told either. */
+	if (world_disk_was_full(10 * 1000))
+		return;
 	for (const struct json_node *a = json_first(json, list); a; a = json_next(json, a)) {
 		const char *name = json_get_string(json, a, "name");
 		bool is_paused = str_is_equal(json_get_string(json, a, "state"), "paused");
@@ -225,16 +230,19 @@ static void judge_answer(const struct asker *from, int status, const char *body,
 {
 	cleanup(json_free_p) struct json *json = NULL;
 
-	if (status == 404 && (from->wish == WISH_GET || from->wish == WISH_HISTORY || from->wish == WISH_WAIT) &&
+	if (status == 404 &&
+	        (from->wish == WISH_GET || from->wish == WISH_HISTORY || from->wish == WISH_WAIT) &&
 	        world->jobs[from->job].last_event == 0)
 		return;
 	if (from->wish == WISH_FORBIDDEN) {
 		if (status != 405)
-			world_fail("a change at the door for questions is answered with %d", status);
+			world_fail(
+			        "a change at the door for questions is answered with %d", status);
 		return;
 	}
 	if (status != 200 || json_parse(body, len, 16 << 20, &json) != JSON_OK)
-		world_fail("a question (%d) is answered with %d: %.200s", (int)from->wish, status, body);
+		world_fail("a question (%d) is answered with %d: %.200s", (int)from->wish, status,
+		        body);
 	if (from->wish == WISH_GET || from->wish == WISH_WAIT) {
 		judge_state(json, json_root(json));
 	} else if (from->wish == WISH_HISTORY) {
@@ -315,7 +323,8 @@ static void asker_on_alarm(void *arg)
 {
 	struct asker *from = arg;
 
-	fake_alarm_set(from->loop, &from->alarm, world->mono_ms + world_between(1000, ASK_EVERY_MS));
+	fake_alarm_set(
+	        from->loop, &from->alarm, world->mono_ms + world_between(1000, ASK_EVERY_MS));
 	if (from->is_waiting) {
 		/* Some wait patiently, some leave. */
 		if (world_chance(0.2)) {

@@ -3,11 +3,10 @@
  * turn, pauses. Whoever asked while the daemon died has no answer: what became of the wish is not
  * known then, and it is tried again.
  */
-#include <string.h>
-
 #include "clients_private.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/mem.h"
 #include "world.h"
@@ -22,7 +21,6 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 	struct world_job *job = &world->jobs[from->job];
 
 	asker_is_answered(from);
-	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
 	/* 507: the disk is full, and so nothing was changed. */
 	if (status == 507 && world_disk_was_full(RETRY_MS * 5)) {
 		if (from->wish == WISH_PAUSE && !job->is_paused_by_client)
@@ -30,12 +28,14 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 		return;
 	}
 	/* The end of a daemon whose database failed: nobody knows what became of the wish. */
-	if (status == 500 && memmem(body, len, "the database failed", strlen("the database failed")))
+	if (status == 500 && world->had_io_error &&
+	        memmem(body, len, "the database failed", strlen("the database failed")))
 		return;
+	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
 	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&
 	        status != 409 && status != 503)
-		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status, (int)len,
-		        body);
+		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status,
+		        (int)len, body);
 	if (from->wish == WISH_ADD && status != 200 && status != 201 && status != 503 &&
 	        status != 404)
 		world_fail("a job cannot be added: %d %.*s", status, (int)len, body);
@@ -106,7 +106,8 @@ static void changer_on_alarm(void *arg)
 	struct asker *from = arg;
 
 	fake_alarm_set(from->loop, &from->alarm,
-	        world->mono_ms + (from->is_waiting ? RETRY_MS : world_between(100, CHANGE_EVERY_MS)));
+	        world->mono_ms +
+	                (from->is_waiting ? RETRY_MS : world_between(100, CHANGE_EVERY_MS)));
 	if (from->is_waiting || !choose(from))
 		return;
 	struct world_job *job = &world->jobs[from->job];
@@ -114,14 +115,15 @@ static void changer_on_alarm(void *arg)
 	cleanup(mem_free_p) char *body =
 	        mem_printf("{\"account\":\"%s\",\"id\":\"%s\"}", account, job->id);
 	cleanup(mem_free_p) char *target = mem_printf("/v1/jobs/%s/%s%s", account, job->id,
-	        from->wish == WISH_DELETE ? "" : tails[from->wish == WISH_ADD ? WISH_POLL : from->wish]);
+	        from->wish == WISH_DELETE ? ""
+	                                  : tails[from->wish == WISH_ADD ? WISH_POLL : from->wish]);
 
 	expect(job, from->wish);
 	if (from->wish == WISH_ADD)
 		asker_ask(from, "admin.sock", "POST", "/v1/jobs", body, changer_on_reply);
 	else
-		asker_ask(from, "admin.sock", from->wish == WISH_DELETE ? "DELETE" : "POST", target, NULL,
-		        changer_on_reply);
+		asker_ask(from, "admin.sock", from->wish == WISH_DELETE ? "DELETE" : "POST", target,
+		        NULL, changer_on_reply);
 }
 
 void changer_begin(struct loop *loop)

@@ -15,6 +15,9 @@ void evidence_new_life(void)
 		struct world_account *account = &world->accounts[i];
 
 		account->n_in_flight = 0;
+		/* Only the wall clock tells a new life how long ago credits were spent. */
+		if (world->has_leapt)
+			account->n_spent = 0;
 		account->held_until_mono_ms = account->refused_since_mono_ms = 0;
 	}
 	for (size_t i = 0; i < world->n_jobs; i++) {
@@ -32,8 +35,10 @@ void evidence_new_life(void)
 
 		if (delivery->state == DELIVERY_RUNNING)
 			delivery->state = DELIVERY_PENDING;
-		delivery->is_running = delivery->has_gone_well = delivery->has_failed_for_good = false;
+		delivery->is_running = delivery->has_gone_well = delivery->has_failed_for_good =
+		        false;
 	}
+	world->has_leapt = false;
 	memset(world->n_running, 0, sizeof(world->n_running));
 }
 
@@ -74,8 +79,10 @@ static void judge_texts(const struct child_spec *spec, const struct seen_event *
 	if (strcmp(variable(spec, "EVENT_ID"), id) != 0 || !strstr(input, quoted))
 		world_fail("event %" PRId64 " reaches a program under the id %s", seq,
 		        variable(spec, "EVENT_ID"));
-	if (strcmp(variable(spec, "EVENT_TYPE"), event_type_name((enum event_type)event->type)) != 0)
-		world_fail("event %" PRId64 " reaches a program as %s", seq, variable(spec, "EVENT_TYPE"));
+	if (strcmp(variable(spec, "EVENT_TYPE"), event_type_name((enum event_type)event->type)) !=
+	        0)
+		world_fail("event %" PRId64 " reaches a program as %s", seq,
+		        variable(spec, "EVENT_TYPE"));
 	if (strcmp(variable(spec, "JOB_ID"), job ? job->id : "") != 0)
 		world_fail("event %" PRId64 " reaches a program as one of another job", seq);
 	if (state && strcmp(variable(spec, "STATE"), state) != 0)
@@ -86,11 +93,14 @@ static void judge_texts(const struct child_spec *spec, const struct seen_event *
 /* What stands before it in the line of its hook and job has ended. */
 static void judge_order(int64_t seq, int hook)
 {
-	for (int32_t before = world->events[seq].previous; before; before = world->events[before].previous) {
+	for (int32_t before = world->events[seq].previous; before;
+	        before = world->events[before].previous) {
 		const struct seen_delivery *delivery = evidence_find_delivery(before, hook);
 
-		if (delivery && delivery->state != DELIVERY_DELIVERED && delivery->state != DELIVERY_DEAD)
-			world_fail("hook %s is given event %" PRId64 " before event %d of the same job is done",
+		if (delivery && delivery->state != DELIVERY_DELIVERED &&
+		        delivery->state != DELIVERY_DEAD)
+			world_fail("hook %s is given event %" PRId64
+			           " before event %d of the same job is done",
 			        world->hooks[hook].name, seq, before);
 	}
 }

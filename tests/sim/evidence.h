@@ -19,6 +19,7 @@ void evidence_reload(int from, int to);
 /* ---- requests ---- */
 
 struct poll evidence_poll(const struct http_request *request);
+void evidence_sent(const struct poll *poll, const struct zoho_saying *saying);
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying);
 /* Every now and then. */
 void evidence_look_for_silence(void);

@@ -74,7 +74,8 @@ static void judge_lost(const struct world_job *job)
 
 	if (job->n_not_found < LOST_AFTER_ANSWERS ||
 	        world->mono_ms + COMMITS_MS < job->not_found_since_mono_ms + LOST_AFTER_MS)
-		world_fail("job %s became LOST after %d answers in a row", job->id, job->n_not_found);
+		world_fail(
+		        "job %s became LOST after %d answers in a row", job->id, job->n_not_found);
 }
 
 /* A state that nobody told is invented; one that follows from silence all the more. */
@@ -96,7 +97,8 @@ static void judge_transition(const struct world_job *job, const struct seen_even
 		judge_lost(job);
 	else if (event->to != job->told)
 		world_fail("job %s: state %s is invented: it was last told %s", job->id,
-		        word_text((enum word)event->to), job->told ? word_text(job->told) : "nothing");
+		        word_text((enum word)event->to),
+		        job->told ? word_text(job->told) : "nothing");
 }
 
 static void judge_job_event(const struct world_job *job, const struct seen_event *event)
@@ -142,10 +144,11 @@ static struct seen_event seen_of(const struct store_event *event)
 static uint8_t without_dead_hook(const struct store_event *event, uint8_t hooks)
 {
 	for (size_t i = 0; i < world->n_hooks; i++) {
-		cleanup(mem_free_p) char *named = mem_printf("\"hook\":\"%s\"", world->hooks[i].name);
+		cleanup(mem_free_p) char *named =
+		        mem_printf("\"hook\":\"%s\"", world->hooks[i].name);
 
 		if (strstr(event->data, named))
-			hooks &= (uint8_t)~(1u << i);
+			hooks &= (uint8_t) ~(1u << i);
 	}
 	return hooks;
 }
@@ -163,10 +166,11 @@ void evidence_event(const struct store_event *event)
 	write->expected_hooks = scenario_hooks(world->variant, write->event.job, event->type);
 	if (event->type == EVENT_HOOK_DEAD)
 		write->expected_hooks = without_dead_hook(event, write->expected_hooks);
-	/* Of a job that leaves the configuration: its own hooks are no longer known after a restart. */
+	/* Of a job that leaves the configuration: its own hooks are no longer known after a
+	 * restart. */
 	if (event->type == EVENT_JOB_UNWATCHED)
-		write->optional_hooks =
-		        scenario_hooks(world->variant, WORLD_NO_JOB, event->type) ^ write->expected_hooks;
+		write->optional_hooks = scenario_hooks(world->variant, WORLD_NO_JOB, event->type) ^
+		                        write->expected_hooks;
 }
 
 /* ---- deliveries ---- */
@@ -216,12 +220,13 @@ static void judge_end(const struct seen_delivery *old, const struct seen_deliver
 	const struct world_hook *hook = &world->hooks[old->hook];
 
 	if (has_ended(old->state))
-		world_fail("hook %s: the delivery of event %d is %s already, yet written anew", hook->name,
-		        old->seq, delivery_state_name((enum delivery_state)old->state));
+		world_fail("hook %s: the delivery of event %d is %s already, yet written anew",
+		        hook->name, old->seq, delivery_state_name((enum delivery_state)old->state));
 	if (new->state == DELIVERY_DELIVERED && !old->has_gone_well)
 		world_fail("hook %s: event %d is recorded as delivered, but no program ended well",
 		        hook->name, old->seq);
-	if (new->state == DELIVERY_DEAD && !old->has_failed_for_good && new->attempts < hook->attempts)
+	if (new->state == DELIVERY_DEAD &&
+	        !old->has_failed_for_good &&new->attempts < hook->attempts)
 		world_fail("hook %s: event %d is given up after %d attempts", hook->name, old->seq,
 		        new->attempts);
 	if (new->attempts != old->attempts + (new->state == DELIVERY_RUNNING))
@@ -343,7 +348,8 @@ static void judge_hooks(const struct write *write)
 	        next = world->deliveries[next - 1].next)
 		found |= (uint8_t)(1u << world->deliveries[next - 1].hook);
 	if ((found | write->optional_hooks) != (write->expected_hooks | write->optional_hooks))
-		world_fail("event %" PRId64 " (%s) is committed with deliveries to hooks %#x, not %#x",
+		world_fail("event %" PRId64
+		           " (%s) is committed with deliveries to hooks %#x, not %#x",
 		        write->seq, event_type_name((enum event_type)write->event.type), found,
 		        write->expected_hooks);
 }

@@ -15,7 +15,9 @@
 
 enum {
 	MINUTE_MS = 60 * 1000,
-	/* The slowest circuit and a job's own back-off; the slowest gate besides; with some grace. */
+	DAY_MS = 24 * 60 * MINUTE_MS,
+	/* The slowest circuit and a job's own back-off; the slowest gate besides; with some grace.
+	 */
 	CIRCUIT_REST_MS = 12 * MINUTE_MS,
 	GATE_REST_MS = 30 * MINUTE_MS,
 	SILENCE_MAX_MS = 12 * MINUTE_MS,
@@ -29,13 +31,15 @@ static void understand(const struct http_request *request, struct poll *poll)
 	int length = 0;
 
 	if (!header || !str_has_prefix(header, authorization) ||
-	        sscanf(header + strlen(authorization), "%15[a-z0-9].%d%n", name, &poll->token, &length) != 2 ||
+	        sscanf(header + strlen(authorization), "%15[a-z0-9].%d%n", name, &poll->token,
+	                &length) != 2 ||
 	        header[strlen(authorization) + (size_t)length])
 		world_fail("a request without a token that was ever given out");
 	poll->account = world_find_account(name);
 	poll->job = poll->account < 0 ? -1 : world_find_job(poll->account, id + 1);
 	if (poll->job < 0)
-		world_fail("a request of account %s for a job that it does not have: %s", name, request->url);
+		world_fail("a request of account %s for a job that it does not have: %s", name,
+		        request->url);
 	const struct world_account *account = &world->accounts[poll->account];
 	cleanup(mem_free_p) char *url = mem_printf("%s/bigin/bulk/v2/read/%s",
 	        world->datacenters[account->datacenter].url, world->jobs[poll->job].id);
@@ -55,7 +59,8 @@ static void judge_job(const struct poll *poll)
 	if (!job->is_watched)
 		world_fail("job %s is polled but not watched", job->id);
 	if (word_is_final(job->state))
-		world_fail("job %s is finished (%s), yet polled again", job->id, word_text(job->state));
+		world_fail("job %s is finished (%s), yet polled again", job->id,
+		        word_text(job->state));
 	if (job->state == WORD_LOST && !job->is_revived)
 		world_fail("job %s is LOST and nobody revived it, yet it is polled", job->id);
 	if (job->is_paused_by_client)
@@ -63,8 +68,8 @@ static void judge_job(const struct poll *poll)
 	if (job->is_in_flight)
 		world_fail("job %s is asked about twice at once", job->id);
 	if (world->mono_ms < job->next_poll_mono_ms && !may_be_sooner)
-		world_fail("job %s is polled %" PRId64 " ms before min_interval has passed", job->id,
-		        job->next_poll_mono_ms - world->mono_ms);
+		world_fail("job %s is polled %" PRId64 " ms before min_interval has passed",
+		        job->id, job->next_poll_mono_ms - world->mono_ms);
 }
 
 static void judge_account(const struct poll *poll)
@@ -75,8 +80,8 @@ static void judge_account(const struct poll *poll)
 		world_fail("account %s has %d requests in flight, allowed are %d", account->name,
 		        account->n_in_flight, account->max_in_flight[world->variant]);
 	if (account->refused_since_mono_ms == 0 && world->mono_ms < account->held_until_mono_ms)
-		world_fail("account %s was told to wait, yet asks %" PRId64 " ms too soon", account->name,
-		        account->held_until_mono_ms - world->mono_ms);
+		world_fail("account %s was told to wait, yet asks %" PRId64 " ms too soon",
+		        account->name, account->held_until_mono_ms - world->mono_ms);
 }
 
 struct poll evidence_poll(const struct http_request *request)
@@ -100,6 +105,21 @@ struct poll evidence_poll(const struct http_request *request)
 	return poll;
 }
 
+/* One is spent now: is it still within what may be spent in 24 hours? */
+static void judge_credits(struct world_account *account)
+{
+	int64_t *slot;
+
+	if (!account->credits)
+		return;
+	slot = &account->spent_mono_ms[account->n_spent % account->credits];
+	if (account->n_spent >= account->credits && world->mono_ms < *slot + DAY_MS)
+		world_fail("account %s spends more than %d credits in 24 hours", account->name,
+		        account->credits);
+	*slot = world->mono_ms;
+	account->n_spent++;
+}
+
 /* The least that Zoho's "too many requests" asks for. */
 static int64_t hold_ms(const struct zoho_saying *saying)
 {
@@ -108,7 +128,8 @@ static int64_t hold_ms(const struct zoho_saying *saying)
 	return saying->retry_after_s < 1 ? RETRY_AFTER_MIN_MS : saying->retry_after_s * 1000;
 }
 
-static void hold(struct world_account *account, const struct poll *poll, const struct zoho_saying *saying)
+static void hold(
+        struct world_account *account, const struct poll *poll, const struct zoho_saying *saying)
 {
 	bool was_held = account->held_until_mono_ms > 0;
 	bool is_probe = was_held && poll->sent_mono_ms >= account->held_until_mono_ms;
@@ -140,14 +161,21 @@ static void excuse(struct world_account *account, const struct zoho_saying *sayi
 		account->well_from_mono_ms = world->mono_ms + GATE_REST_MS;
 }
 
+void evidence_sent(const struct poll *poll, const struct zoho_saying *saying)
+{
+	/* What never reached Zoho costs nothing. */
+	if (saying->error != HTTP_E_CONNECT && saying->error != HTTP_E_RESOLVE)
+		judge_credits(&world->accounts[poll->account]);
+}
+
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying)
 {
 	struct world_account *account = &world->accounts[poll->account];
 	struct world_job *job = &world->jobs[poll->job];
 
 	account->n_in_flight--;
-	log_debug("sim: job %s asked at %" PRId64 ": answer %d, kind %d", job->id, poll->sent_mono_ms,
-	        saying->status, (int)saying->kind);
+	log_debug("sim: job %s asked at %" PRId64 ": answer %d, kind %d", job->id,
+	        poll->sent_mono_ms, saying->status, (int)saying->kind);
 	hold(account, poll, saying);
 	excuse(account, saying);
 	if (poll->watches != job->watches)
@@ -175,15 +203,17 @@ void evidence_look_for_silence(void)
 	for (size_t i = 0; i < world->n_jobs; i++) {
 		const struct world_job *job = &world->jobs[i];
 		const struct world_account *account = &world->accounts[job->account];
-		const struct world_datacenter *datacenter = &world->datacenters[account->datacenter];
+		const struct world_datacenter *datacenter =
+		        &world->datacenters[account->datacenter];
 
 		if (!job->is_watched || word_is_final(job->state) || job->state == WORD_LOST ||
-		        job->is_in_flight || job->may_be_paused ||
+		        job->is_in_flight || job->may_be_paused || account->credits > 0 ||
 		        world->mono_ms < account->well_from_mono_ms ||
 		        world->mono_ms < datacenter->well_from_mono_ms)
 			continue;
 		if (world->mono_ms > job->heard_mono_ms + SILENCE_MAX_MS)
-			world_fail("job %s (%s) is forgotten: not polled for %" PRId64 " s", job->id,
-			        word_text(job->state), (world->mono_ms - job->heard_mono_ms) / 1000);
+			world_fail("job %s (%s) is forgotten: not polled for %" PRId64 " s",
+			        job->id, word_text(job->state),
+			        (world->mono_ms - job->heard_mono_ms) / 1000);
 	}
 }

@@ -52,7 +52,8 @@ struct listen_request *fake_request_new(struct loop *loop, const char *door, con
  * Hands it to the daemon, which may answer at once: the request may be gone then. The headers (NULL
  * = none) live as long as it does.
  */
-void fake_request_begin(struct listen_request *request, const char *accept, const char *last_event_id);
+void fake_request_begin(
+        struct listen_request *request, const char *accept, const char *last_event_id);
 /* The peer leaves. Its functions are not called any more. */
 void fake_request_leave(struct listen_request *request);
 /* The peer has read n bytes of the stream. */

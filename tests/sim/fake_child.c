@@ -107,8 +107,8 @@ static int64_t choose_end(struct program *program, int64_t timeout_ms)
 	return timeout_ms + (program->code == SIGKILL ? CHILD_KILL_AFTER_MS : 50);
 }
 
-void child_start(struct children *children, const struct child_spec *spec, child_done_fn *fn, void *arg,
-        uint64_t owner)
+void child_start(struct children *children, const struct child_spec *spec, child_done_fn *fn,
+        void *arg, uint64_t owner)
 {
 	struct program *program;
 
@@ -135,7 +135,8 @@ void child_stop(struct children *children, uint64_t owner)
 {
 	struct program *program;
 
-	TAILQ_FOREACH (program, &children->running, link) {
+	TAILQ_FOREACH(program, &children->running, link)
+	{
 		if (program->owner != owner)
 			continue;
 		program->end = CHILD_TIMED_OUT;

@@ -127,7 +127,8 @@ static int disk_read(sqlite3_file *file, void *to, int n, sqlite3_int64 offset)
 /* The one error that was planned for this life. */
 static bool is_to_fail(void)
 {
-	if (world->end.fail_at_step == 0 || world->step < world->end.fail_at_step || world->had_io_error)
+	if (world->end.fail_at_step == 0 || world->step < world->end.fail_at_step ||
+	        world->had_io_error)
 		return false;
 	world->had_io_error = true;
 	fprintf(stderr, "sim: an I/O error at step %lld\n", (long long)world->step);

@@ -142,7 +142,8 @@ static bool is_fit(const struct http_host *host, const struct http_request *http
 			return false;
 	}
 	return !str_has_control(http_request->url, strlen(http_request->url)) &&
-	       strncmp(http_request->url, host->base_url, len) == 0 && http_request->url[len] == '/';
+	       strncmp(http_request->url, host->base_url, len) == 0 &&
+	       http_request->url[len] == '/';
 }
 
 int http_submit(struct http_host *host, const struct http_request *http_request, http_answer_fn *fn,
@@ -162,6 +163,7 @@ int http_submit(struct http_host *host, const struct http_request *http_request,
 	request->alarm.arg = request;
 	request->poll = evidence_poll(http_request);
 	zoho_say(&request->poll, http_request->timeout_ms, &request->saying);
+	evidence_sent(&request->poll, &request->saying);
 	if (request->saying.after_ms > http_request->timeout_ms) {
 		request->saying.after_ms = http_request->timeout_ms;
 		request->saying.error = HTTP_E_TIMEOUT;
@@ -171,7 +173,8 @@ int http_submit(struct http_host *host, const struct http_request *http_request,
 	TAILQ_INSERT_TAIL(&host->flying, request, link);
 	host->n_in_flight++;
 	host->n_sent++;
-	fake_alarm_set(host->http->loop, &request->alarm, world->mono_ms + request->saying.after_ms);
+	fake_alarm_set(
+	        host->http->loop, &request->alarm, world->mono_ms + request->saying.after_ms);
 	world_step("after a request");
 	return 0;
 }
@@ -191,7 +194,8 @@ static void deliver(struct request *request)
 	        .date_wall_ms = -1,
 	        .duration_ms = world->mono_ms - request->poll.sent_mono_ms,
 	        .headers = "",
-	        .n_sent = saying->error == HTTP_E_CONNECT || saying->error == HTTP_E_RESOLVE ? 0 : 1,
+	        .n_sent =
+	                saying->error == HTTP_E_CONNECT || saying->error == HTTP_E_RESOLVE ? 0 : 1,
 	};
 
 	world_step("before an answer");

@@ -99,8 +99,8 @@ static struct listen *listen_new(
 	return listen;
 }
 
-int listen_unix_new(struct listen_group *group, const char *path, mode_t mode, listen_request_fn *fn,
-        void *arg, struct listen **out, char *words, size_t size)
+int listen_unix_new(struct listen_group *group, const char *path, mode_t mode,
+        listen_request_fn *fn, void *arg, struct listen **out, char *words, size_t size)
 {
 	if (path[0] != '/') {
 		if (words)
@@ -216,7 +216,8 @@ struct listen_request *fake_request_new(struct loop *loop, const char *door, con
 	return request;
 }
 
-void fake_request_begin(struct listen_request *request, const char *accept, const char *last_event_id)
+void fake_request_begin(
+        struct listen_request *request, const char *accept, const char *last_event_id)
 {
 	request->accept = accept;
 	request->last_event_id = last_event_id;

@@ -210,8 +210,7 @@ void loop_timer_clear(struct loop_timer *timer)
 
 /* ---- signals ---- */
 
-int loop_signal_new(
-        struct loop *loop, int signo, loop_fn *fn, void *arg, struct loop_signal **out)
+int loop_signal_new(struct loop *loop, int signo, loop_fn *fn, void *arg, struct loop_signal **out)
 {
 	struct loop_signal *signal = MEM_NEW(struct loop_signal);
 

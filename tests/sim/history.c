@@ -31,8 +31,11 @@ static void make_dir(void)
 	bool has_shm = access("/dev/shm", W_OK) == 0;
 
 	snprintf(world->dir, sizeof(world->dir), "%s/bulkwatch-sim-XXXXXX",
-	        has_shm ? "/dev/shm" : tmp ? tmp : "/tmp");
-	cleanup(mem_free_p) char *run = mkdtemp(world->dir) ? mem_printf("%s/run", world->dir) : NULL;
+	        has_shm ? "/dev/shm"
+	        : tmp   ? tmp
+	                : "/tmp");
+	cleanup(mem_free_p) char *run =
+	        mkdtemp(world->dir) ? mem_printf("%s/run", world->dir) : NULL;
 
 	if (!run || mkdir(run, 0700) != 0) {
 		perror(world->dir);
@@ -162,7 +165,9 @@ static void choose_end(const struct history *history)
 	if (!history->has_kills || world->life > n_kills)
 		return;
 	/* Early ones fall into the start and the recovery, late ones into the middle of things. */
-	world->end.kill_at_step = world_between(1, world_chance(0.4) ? 150 : world_chance(0.5) ? 1500 : 15000);
+	world->end.kill_at_step = world_between(1, world_chance(0.4)   ? 150
+	                                           : world_chance(0.5) ? 1500
+	                                                               : 15000);
 	world->end.is_power_cut = world_chance(0.4);
 	if (world_chance(0.3))
 		world->end.fail_at_step = world_between(1, 2 * world->end.kill_at_step);
@@ -212,7 +217,8 @@ static bool live_once(const struct history *history, struct history_result *resu
 	if (world->life == LIVES_MAX)
 		world_note_failure("more lives than there should be");
 	/* Until somebody (or systemd) starts it again. */
-	world_advance_to(world->mono_ms + world_between(100, world_chance(0.3) ? 600 * 1000 : 5000));
+	world_advance_to(
+	        world->mono_ms + world_between(100, world_chance(0.3) ? 600 * 1000 : 5000));
 	outside_run_plans(NULL);
 	return !world->failure[0];
 }

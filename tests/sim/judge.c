@@ -43,8 +43,9 @@ static void judge_events(sqlite3 *db)
 	}
 	sqlite3_finalize(stmt);
 	if (n < world->committed_seq)
-		world_note_failure("events after %" PRId64 " were announced, but are not on disk: %" PRId64
-		                   " was the last", n, world->committed_seq);
+		world_note_failure("events after %" PRId64
+		                   " were announced, but are not on disk: %" PRId64 " was the last",
+		        n, world->committed_seq);
 }
 
 /* ---- deliveries ---- */
@@ -52,6 +53,13 @@ static void judge_events(sqlite3 *db)
 static bool has_ended(int state)
 {
 	return state == DELIVERY_DELIVERED || state == DELIVERY_DEAD;
+}
+
+/* Without another program: the daemon died in the last attempt that there was. */
+static bool is_given_up(const struct store_delivery *row)
+{
+	return row->state == DELIVERY_DEAD &&
+	       (int)row->attempts >= world->hooks[world_find_hook(row->hook)].attempts;
 }
 
 /* What is on disk is as committed, or one step further. */
@@ -67,14 +75,18 @@ static void judge_delivery(const struct store_delivery *row)
 	if (seen->state == row->state && seen->attempts == row->attempts)
 		return;
 	if (has_ended(seen->state) || row->attempts < seen->attempts ||
-	        (seen->state == DELIVERY_PENDING && row->state != DELIVERY_RUNNING))
+	        (seen->state == DELIVERY_PENDING && row->state != DELIVERY_RUNNING &&
+	                !is_given_up(row)))
 		world_note_failure("hook %s: the delivery of event %" PRId64 " was committed as %s "
 		                   "(attempt %d), on disk is %s (attempt %d)",
-		        row->hook, row->event_seq, delivery_state_name((enum delivery_state)seen->state),
-		        seen->attempts, delivery_state_name(row->state), (int)row->attempts);
+		        row->hook, row->event_seq,
+		        delivery_state_name((enum delivery_state)seen->state), seen->attempts,
+		        delivery_state_name(row->state), (int)row->attempts);
 	else if (row->state == DELIVERY_DELIVERED && !seen->has_gone_well)
-		world_note_failure("hook %s: event %" PRId64 " is on disk as delivered, but no program "
-		                   "ended well", row->hook, row->event_seq);
+		world_note_failure("hook %s: event %" PRId64
+		                   " is on disk as delivered, but no program "
+		                   "ended well",
+		        row->hook, row->event_seq);
 	evidence_take_delivery(row);
 }
 
@@ -99,7 +111,8 @@ static void judge_deliveries(sqlite3 *db)
 	}
 	sqlite3_finalize(stmt);
 	if (n != world->n_deliveries)
-		world_note_failure("%zu deliveries were committed, %zu are on disk", world->n_deliveries, n);
+		world_note_failure(
+		        "%zu deliveries were committed, %zu are on disk", world->n_deliveries, n);
 }
 
 void judge_life(void)

@@ -44,13 +44,14 @@ static void judge_job(const struct world_job *job)
 		const struct seen_event *event = &world->events[seq];
 		int phase = phase_of(job, event->to);
 
-		if (event->to == WORD_NONE || event->to == WORD_LOST || event->type == EVENT_JOB_OVERDUE ||
-		        event->type == EVENT_HOOK_DEAD)
+		if (event->to == WORD_NONE || event->to == WORD_LOST ||
+		        event->type == EVENT_JOB_OVERDUE || event->type == EVENT_HOOK_DEAD)
 			continue;
 		/* The same one may come twice if the job was LOST in between. */
 		if (phase < 0 || phase > later)
-			world_note_failure("job %s: event %d has %s out of its place in the job's life", job->id,
-			        seq, word_text((enum word)event->to));
+			world_note_failure(
+			        "job %s: event %d has %s out of its place in the job's life",
+			        job->id, seq, word_text((enum word)event->to));
 		later = phase;
 	}
 }
@@ -62,13 +63,14 @@ static void judge_cost(const struct world_job *job)
 	int64_t most = POLLS_A_DAY * days + POLLS_A_START * (job->watches + world->life);
 
 	if (job->polls > most)
-		world_note_failure("job %s was polled %d times in %" PRId64 " days", job->id, job->polls,
-		        days);
+		world_note_failure("job %s was polled %d times in %" PRId64 " days", job->id,
+		        job->polls, days);
 }
 
 static void judge_views(sqlite3 *db)
 {
-	sqlite3_stmt *stmt = look_prepare(db, "SELECT account, job_id, state, finished, watched FROM jobs");
+	sqlite3_stmt *stmt =
+	        look_prepare(db, "SELECT account, job_id, state, finished, watched FROM jobs");
 	size_t n = 0;
 
 	while (stmt && sqlite3_step(stmt) == SQLITE_ROW) {
@@ -78,8 +80,8 @@ static void judge_views(sqlite3 *db)
 		n++;
 		if (job < 0 || word_of(look_text(stmt, 2)) != world->jobs[job].state ||
 		        !sqlite3_column_int(stmt, 3) || !sqlite3_column_int(stmt, 4))
-			world_note_failure("the row of job %s/%s does not fit its history", look_text(stmt, 0),
-			        look_text(stmt, 1));
+			world_note_failure("the row of job %s/%s does not fit its history",
+			        look_text(stmt, 0), look_text(stmt, 1));
 	}
 	sqlite3_finalize(stmt);
 	if (n != world->n_jobs)
@@ -103,10 +105,12 @@ static void judge_ends_of_deliveries(void)
 		const struct seen_delivery *delivery = &world->deliveries[i];
 
 		if (!has_ended(delivery->state))
-			world_note_failure("hook %s: event %d is %s at the end", world->hooks[delivery->hook].name,
-			        delivery->seq, delivery_state_name((enum delivery_state)delivery->state));
+			world_note_failure("hook %s: event %d is %s at the end",
+			        world->hooks[delivery->hook].name, delivery->seq,
+			        delivery_state_name((enum delivery_state)delivery->state));
 		if (delivery->state == DELIVERY_DELIVERED && delivery->n_started == 0)
-			world_note_failure("hook %s: event %d is delivered, but no program ever ran",
+			world_note_failure(
+			        "hook %s: event %d is delivered, but no program ever ran",
 			        world->hooks[delivery->hook].name, delivery->seq);
 	}
 }

@@ -72,7 +72,8 @@ const char *look_text(sqlite3_stmt *stmt, int column)
 int64_t look_int(sqlite3 *db, const char *sql)
 {
 	sqlite3_stmt *stmt = look_prepare(db, sql);
-	int64_t value = stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+	int64_t value =
+	        stmt && sqlite3_step(stmt) == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
 
 	sqlite3_finalize(stmt);
 	return value;

@@ -20,9 +20,8 @@ static int64_t quiet_until_mono_ms;
 static bool is_all_done(void)
 {
 	return world->n_open_jobs == 0 && world->n_watched_jobs == world->n_jobs &&
-	       world->n_open_deliveries == 0 &&
-	       world->next_plan == world->n_plans && world->variant == 0 &&
-	       world->end.reload_at_turn == 0 && clients_are_done();
+	       world->n_open_deliveries == 0 && world->next_plan == world->n_plans &&
+	       world->variant == 0 && world->end.reload_at_turn == 0 && clients_are_done();
 }
 
 static void tell_to_stop(struct loop *loop)
@@ -60,6 +59,7 @@ static void run_plan(struct loop *loop, const struct plan *plan)
 		break;
 	case PLAN_WALL:
 		world->wall_ms += plan->value;
+		world->has_leapt |= plan->value > 0;
 		break;
 	case PLAN_STOP:
 		if (loop)
@@ -106,7 +106,8 @@ static void look_for_the_end(struct loop *loop)
 	if (!is_all_done()) {
 		quiet_until_mono_ms = 0;
 		if (world->mono_ms > world->deadline_mono_ms)
-			world_fail("it does not come to an end: %zu jobs and %zu deliveries are open",
+			world_fail(
+			        "it does not come to an end: %zu jobs and %zu deliveries are open",
 			        world->n_open_jobs, world->n_open_deliveries);
 		return;
 	}

@@ -13,6 +13,8 @@ enum {
 	HOUR_MS = 60 * MINUTE_MS,
 	/* From the end of all troubles: the slowest probe, poll and retry, one after another. */
 	REST_MS = 4 * HOUR_MS,
+	/* Until credits come back, twice over. */
+	CREDITS_MS = 48 * HOUR_MS,
 };
 
 /* ---- troubles ---- */
@@ -25,7 +27,8 @@ static size_t make_troubles(
 
 	for (size_t i = 0; i < n; i++) {
 		at += world_between(0, (until - world->mono_ms) / (int64_t)n);
-		int64_t to = at + world_between(MINUTE_MS / 2, world_chance(0.3) ? HOUR_MS : 5 * MINUTE_MS);
+		int64_t to = at + world_between(MINUTE_MS / 2,
+		                          world_chance(0.3) ? HOUR_MS : 5 * MINUTE_MS);
 
 		if (to > until)
 			return i;
@@ -43,8 +46,8 @@ static size_t make_troubles(
 static void make_fullness(void)
 {
 	if (world_chance(0.33))
-		world->n_fullness = make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL,
-		        world->trouble_until_mono_ms);
+		world->n_fullness = make_troubles(
+		        world->fullness, TROUBLE_FULL, TROUBLE_FULL, world->trouble_until_mono_ms);
 }
 
 static void make_datacenters(const struct scenario *scenario)
@@ -56,8 +59,8 @@ static void make_datacenters(const struct scenario *scenario)
 		snprintf(dc->name, sizeof(dc->name), "d%zu", i);
 		snprintf(dc->url, sizeof(dc->url), "http://127.0.0.1:%zu", 8000 + i);
 		if (scenario->has_faults)
-			dc->n_troubles = make_troubles(dc->troubles, TROUBLE_REFUSES, TROUBLE_GARBLES,
-			        world->trouble_until_mono_ms);
+			dc->n_troubles = make_troubles(dc->troubles, TROUBLE_REFUSES,
+			        TROUBLE_GARBLES, world->trouble_until_mono_ms);
 	}
 }
 
@@ -72,10 +75,11 @@ static void make_tokens(struct world_account *account, const struct scenario *sc
 		account->token_ends_mono_ms[i] = INT64_MAX;
 		if (i + 1 == account->n_tokens)
 			continue;
-		account->token_ends_mono_ms[i] =
-		        world->mono_ms + span * (i + 1) / account->n_tokens - world_between(0, span / 20);
-		account->token_follows_mono_ms[i] = account->token_ends_mono_ms[i] +
-		                                    world_between(-MINUTE_MS, span / 20);
+		account->token_ends_mono_ms[i] = world->mono_ms +
+		                                 span * (i + 1) / account->n_tokens -
+		                                 world_between(0, span / 20);
+		account->token_follows_mono_ms[i] =
+		        account->token_ends_mono_ms[i] + world_between(-MINUTE_MS, span / 20);
 	}
 }
 
@@ -93,6 +97,8 @@ static void make_account(size_t i, const struct scenario *scenario)
 	}
 	if (scenario->n_jobs > 1000)
 		account->max_in_flight[0] = 25;
+	if (scenario->has_faults && world_chance(0.15))
+		account->credits = (int)world_between(60, WORLD_CREDITS_MAX);
 	make_tokens(account, scenario);
 	if (scenario->has_faults && world_chance(0.6))
 		account->n_troubles = make_troubles(account->troubles, TROUBLE_THROTTLED,
@@ -203,7 +209,8 @@ static void make_plans(const struct scenario *scenario)
 	size_t n_jumps = scenario->has_faults ? world_below(5) : 0;
 
 	for (size_t i = 0; i < n_variants; i++)
-		add_plan(world_between(from, until), PLAN_VARIANT, world_between(0, WORLD_VARIANTS - 1));
+		add_plan(world_between(from, until), PLAN_VARIANT,
+		        world_between(0, WORLD_VARIANTS - 1));
 	if (n_variants > 0) {
 		add_plan(world_between(from, until), PLAN_BAD_CONFIG, 0);
 		add_plan(until, PLAN_VARIANT, 0);
@@ -215,7 +222,8 @@ static void make_plans(const struct scenario *scenario)
 		        world_between(-3 * HOUR_MS, 3 * HOUR_MS) * (world_chance(0.2) ? 24 : 1));
 	for (size_t i = 0; scenario->has_plans && i < world->n_accounts; i++) {
 		for (int k = 0; k + 1 < world->accounts[i].n_tokens; k++)
-			add_plan(world->accounts[i].token_follows_mono_ms[k], PLAN_TOKEN, (int64_t)i);
+			add_plan(world->accounts[i].token_follows_mono_ms[k], PLAN_TOKEN,
+			        (int64_t)i);
 	}
 	qsort(world->plans, world->n_plans, sizeof(world->plans[0]), plan_compare);
 }
@@ -228,7 +236,8 @@ static void drop_unplanned_tokens(void)
 		int n = 1;
 
 		for (size_t k = 0; k < world->n_plans; k++)
-			n += world->plans[k].kind == PLAN_TOKEN && world->plans[k].value == (int64_t)i;
+			n += world->plans[k].kind == PLAN_TOKEN &&
+			     world->plans[k].value == (int64_t)i;
 		account->n_tokens = n;
 		account->token_ends_mono_ms[n - 1] = INT64_MAX;
 	}
@@ -243,8 +252,12 @@ void scenario_make(const struct scenario *scenario)
 	world->n_accounts = scenario->n_accounts;
 	world->n_jobs = scenario->n_jobs;
 	make_datacenters(scenario);
-	for (size_t i = 0; i < world->n_accounts; i++)
+	for (size_t i = 0; i < world->n_accounts; i++) {
 		make_account(i, scenario);
+		if (world->accounts[i].credits)
+			world->deadline_mono_ms =
+			        world->trouble_until_mono_ms + REST_MS + CREDITS_MS;
+	}
 	for (size_t i = 0; i < world->n_jobs; i++)
 		make_job(i, scenario);
 	make_hooks(scenario);

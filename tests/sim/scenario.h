@@ -13,9 +13,9 @@
 struct scenario {
 	size_t n_jobs;
 	size_t n_accounts;
-	int64_t days_ms;  /* how long there are troubles */
-	bool has_faults;  /* of Zoho's, hooks', the clock's */
-	bool has_plans;   /* reloads, stops, new tokens */
+	int64_t days_ms;   /* how long there are troubles */
+	bool has_faults;   /* of Zoho's, hooks', the clock's */
+	bool has_plans;    /* reloads, stops, new tokens */
 	bool has_variants; /* configurations differ in jobs and hooks, too */
 	bool has_clients;
 };

@@ -67,7 +67,7 @@ uint8_t scenario_hooks(int variant, int job, enum event_type type)
 		set &= world->jobs[job].hooks;
 	for (size_t i = 0; i < world->n_hooks; i++) {
 		if (!event_set_has(world->hooks[i].on, type))
-			set &= (uint8_t)~(1u << i);
+			set &= (uint8_t) ~(1u << i);
 	}
 	return set;
 }
@@ -93,11 +93,13 @@ static void write_account(struct buf *out, int variant, size_t i)
 
 	buf_addf(out,
 	        "  %s:\n    datacenter: %s\n    service: bigin\n    access_token_file: %s.%s\n"
-	        "    max_in_flight: %d\n    poll: {min_interval: %" PRId64 "ms, max_interval: 5m}\n",
-	        account->name, world->datacenters[account->datacenter].name,
-	        account->name,
+	        "    max_in_flight: %d\n    poll: {min_interval: %" PRId64
+	        "ms, max_interval: 5m}\n",
+	        account->name, world->datacenters[account->datacenter].name, account->name,
 	        account->has_other_file[variant] ? "other" : "token",
 	        account->max_in_flight[variant], account->min_interval_ms[variant]);
+	if (account->credits)
+		buf_addf(out, "    credits_per_day: %d\n", account->credits);
 	for (size_t k = 0; k < world->n_jobs; k++) {
 		const struct world_job *job = &world->jobs[k];
 		uint8_t hooks = job->hooks & configured_hooks(variant);
@@ -120,8 +122,9 @@ static void write_hook(struct buf *out, const struct world_hook *hook)
 {
 	const char *comma = "";
 
-	buf_addf(out, "  %s:\n    exec: [/bin/true]\n    attempts: %d\n    timeout: %" PRId64
-	              "ms\n    retry_max: 10m\n    parallel: %d\n    on: [",
+	buf_addf(out,
+	        "  %s:\n    exec: [/bin/true]\n    attempts: %d\n    timeout: %" PRId64
+	        "ms\n    retry_max: 10m\n    parallel: %d\n    on: [",
 	        hook->name, hook->attempts, hook->timeout_ms, hook->parallel);
 	for (int type = EVENT_NONE + 1; type < EVENT_TYPES; type++) {
 		if (!event_set_has(hook->on, (enum event_type)type))
@@ -138,12 +141,13 @@ void scenario_write_config(int variant)
 	cleanup(buf_deinit) struct buf out = {0};
 	int v = variant < 0 ? 0 : variant;
 
-	buf_addf(&out, "state_dir: %s\nruntime_dir: %s/run\nlog_level: debug\n%s", world->dir, world->dir,
-	        variant < 0 ? "no_such_key: 1\n" : "");
+	buf_addf(&out, "state_dir: %s\nruntime_dir: %s/run\nlog_level: debug\n%s", world->dir,
+	        world->dir, variant < 0 ? "no_such_key: 1\n" : "");
 	buf_adds(&out, "datacenters:\n");
 	for (size_t i = 0; i < world->n_datacenters; i++)
-		buf_addf(&out, "  %s: {api_url: '%s', accounts_url: '%s'}\n", world->datacenters[i].name,
-		        world->datacenters[i].url, world->datacenters[i].url);
+		buf_addf(&out, "  %s: {api_url: '%s', accounts_url: '%s'}\n",
+		        world->datacenters[i].name, world->datacenters[i].url,
+		        world->datacenters[i].url);
 	buf_adds(&out, "accounts:\n");
 	for (size_t i = 0; i < world->n_accounts; i++)
 		write_account(&out, v, i);

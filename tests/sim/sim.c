@@ -75,14 +75,16 @@ static bool run(const struct history *history, const struct options *options, bo
 {
 	history_run(history, result);
 	if (!result->is_good) {
-		printf("seed %llu FAILED: %s\n", (unsigned long long)history->seed, result->failure);
+		printf("seed %llu FAILED: %s\n", (unsigned long long)history->seed,
+		        result->failure);
 		print_replay(history, options);
 	} else if (!is_quiet) {
 		printf("seed %llu: %d lives, %lld polls, %lld events, %lld programs, %lld commits, "
 		       "%lld requests of clients\n",
-		        (unsigned long long)history->seed, result->n_lives, (long long)result->n_polls,
-		        (long long)result->n_events, (long long)result->n_runs,
-		        (long long)result->n_commits, (long long)result->n_requests);
+		        (unsigned long long)history->seed, result->n_lives,
+		        (long long)result->n_polls, (long long)result->n_events,
+		        (long long)result->n_runs, (long long)result->n_commits,
+		        (long long)result->n_requests);
 	}
 	fflush(stdout);
 	return result->is_good;
@@ -121,8 +123,8 @@ static int run_sweep(const struct options *options)
 		history.stop_at_turn = options->sweep == SWEEP_STOPS ? i : 0;
 		n_bad += !run(&history, options, true, &result);
 	}
-	printf("%lld places, one in %lld tried, %lld bad\n", (long long)n, (long long)options->every,
-	        (long long)n_bad);
+	printf("%lld places, one in %lld tried, %lld bad\n", (long long)n,
+	        (long long)options->every, (long long)n_bad);
 	return n_bad == 0 ? 0 : 1;
 }
 
@@ -140,8 +142,8 @@ static int run_plants(const struct options *options)
 		        result.is_good && history.seed <= options->last_seed; history.seed++)
 			history_run(&history, &result);
 		if (result.is_good) {
-			printf("%s: NOT CAUGHT with seeds %llu to %llu\n", plant_name(history.plant),
-			        (unsigned long long)options->first_seed,
+			printf("%s: NOT CAUGHT with seeds %llu to %llu\n",
+			        plant_name(history.plant), (unsigned long long)options->first_seed,
 			        (unsigned long long)options->last_seed);
 			n_missed++;
 		} else {
@@ -173,7 +175,8 @@ static int64_t number(const char *text)
 static void read_seeds(struct options *options, const char *text)
 {
 	const char *dash = strchr(text, '-');
-	cleanup(mem_free_p) char *first = mem_strndup(text, dash ? (size_t)(dash - text) : strlen(text));
+	cleanup(mem_free_p) char *first =
+	        mem_strndup(text, dash ? (size_t)(dash - text) : strlen(text));
 
 	options->first_seed = (uint64_t)number(first);
 	options->last_seed = dash ? (uint64_t)number(dash + 1) : options->first_seed;
@@ -191,8 +194,24 @@ static void read_plant(struct options *options, const char *name)
 	exit(strcmp(name, "help") == 0 ? 0 : 2);
 }
 
-enum { SEEDS = 1000, JOBS, DAYS, CALM, NO_KILLS, STEPS, RELOADS, STOPS, EVERY, KILL_AT, RELOAD_AT, STOP_AT,
-	POWER_CUT, PLANT, ALL_PLANTS, VERBOSE };
+enum {
+	SEEDS = 1000,
+	JOBS,
+	DAYS,
+	CALM,
+	NO_KILLS,
+	STEPS,
+	RELOADS,
+	STOPS,
+	EVERY,
+	KILL_AT,
+	RELOAD_AT,
+	STOP_AT,
+	POWER_CUT,
+	PLANT,
+	ALL_PLANTS,
+	VERBOSE
+};
 
 static const struct option long_options[] = {
         {"seed", required_argument, NULL, SEEDS},

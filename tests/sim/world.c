@@ -13,11 +13,15 @@
 struct world *world;
 
 static const char *const texts[WORDS] = {
-	[WORD_PENDING] = "PENDING",   [WORD_ADDED] = "ADDED",
-	[WORD_QUEUED] = "QUEUED",     [WORD_IN_PROGRESS] = "IN PROGRESS",
-	[WORD_ASLEEP] = "ASLEEP",     [WORD_COMPLETED] = "COMPLETED",
-	[WORD_FAILURE] = "FAILURE",   [WORD_FAILED] = "FAILED",
-	[WORD_LOST] = "LOST",
+        [WORD_PENDING] = "PENDING",
+        [WORD_ADDED] = "ADDED",
+        [WORD_QUEUED] = "QUEUED",
+        [WORD_IN_PROGRESS] = "IN PROGRESS",
+        [WORD_ASLEEP] = "ASLEEP",
+        [WORD_COMPLETED] = "COMPLETED",
+        [WORD_FAILURE] = "FAILURE",
+        [WORD_FAILED] = "FAILED",
+        [WORD_LOST] = "LOST",
 };
 
 const char *word_text(enum word word)

@@ -26,11 +26,13 @@ enum {
 	WORLD_EVENTS_MAX = 1 << 18,
 	WORLD_DELIVERIES_MAX = 1 << 19,
 	WORLD_HOOKS = 3,
-	WORLD_VARIANTS = 4,  /* configurations that reloads go between; the last life ends in the first */
+	WORLD_VARIANTS =
+	        4, /* configurations that reloads go between; the last life ends in the first */
 	WORLD_TROUBLES_MAX = 6,
 	WORLD_PHASES_MAX = 6,
 	WORLD_TOKENS_MAX = 4,
 	WORLD_PLANS_MAX = 64,
+	WORLD_CREDITS_MAX = 512,
 	WORLD_READERS = 3,
 	WORLD_NO_JOB = -1,
 };
@@ -96,6 +98,10 @@ struct world_account {
 	int64_t token_ends_mono_ms[WORLD_TOKENS_MAX], token_follows_mono_ms[WORLD_TOKENS_MAX];
 	int n_tokens, n_written; /* tokens that ever were; the one in the file */
 
+	int credits;                              /* a day; 0 = so many that it does not matter */
+	int64_t spent_mono_ms[WORLD_CREDITS_MAX]; /* a ring: when the last ones were spent */
+	int64_t n_spent; /* since the daemon could last be wrong about the time */
+
 	/* In this life. */
 	int n_in_flight;
 	int64_t held_until_mono_ms;    /* told to wait; 0 = not so */
@@ -136,8 +142,8 @@ struct world_job {
 	/* What was committed, or found on disk. */
 	int32_t last_event;
 	enum word state; /* WORD_PENDING before the first */
-	int watches; /* how often it became watched */
-	int polls;   /* that nobody asked for */
+	int watches;     /* how often it became watched */
+	int polls;       /* that nobody asked for */
 	bool is_watched;
 };
 
@@ -147,7 +153,7 @@ struct seen_event {
 	uint64_t input_hash; /* of what hooks were given; 0 = none was yet */
 	uint64_t line_hash;  /* of what readers were given; likewise */
 	int32_t job, account;
-	int32_t previous; /* of the same job (or account): seq; 0 = none */
+	int32_t previous;       /* of the same job (or account): seq; 0 = none */
 	int32_t first_delivery; /* 1 + index; 0 = none */
 	uint8_t type, from, to;
 	uint8_t variant; /* of the configuration in force */
@@ -160,7 +166,7 @@ struct seen_delivery {
 	uint8_t hook;
 	uint8_t state; /* enum delivery_state */
 	uint16_t attempts, n_started;
-	bool is_running;   /* a program of it, in this life */
+	bool is_running;    /* a program of it, in this life */
 	bool has_gone_well; /* a run of it exited 0, and the daemon was told */
 	bool has_failed_for_good;
 };
@@ -189,10 +195,10 @@ struct world_hook {
 
 /* How a life ends, if not by itself. */
 struct world_end {
-	int64_t kill_at_step;    /* of this life; 0 = not so */
-	int64_t reload_at_turn;  /* of this life; 0 = not so */
+	int64_t kill_at_step;   /* of this life; 0 = not so */
+	int64_t reload_at_turn; /* of this life; 0 = not so */
 	int64_t stop_at_turn;
-	bool is_power_cut; /* what was not synced may be gone */
+	bool is_power_cut;    /* what was not synced may be gone */
 	int64_t fail_at_step; /* a write or sync at this step or after it ends in an I/O error */
 };
 
@@ -219,6 +225,8 @@ struct world {
 
 	struct trouble fullness[WORLD_TROUBLES_MAX]; /* of the disk; the kind says nothing */
 	size_t n_fullness;
+	bool has_leapt; /* the wall clock, forward: the next life believes that so much time has
+	                   passed */
 
 	/* The life that is on. */
 	int life;

@@ -240,7 +240,8 @@ void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_
 {
 	static int n_asked;
 
-	__real_event_id(instance, plant_is(PLANT_OTHER_ID) && ++n_asked % 8 == 0 ? seq + 1 : seq, id);
+	__real_event_id(
+	        instance, plant_is(PLANT_OTHER_ID) && ++n_asked % 8 == 0 ? seq + 1 : seq, id);
 }
 
 int __wrap_accounts_apply(struct accounts *accounts, const struct config *config,

@@ -30,22 +30,23 @@ static void say_nothing(struct zoho_saying *saying, enum http_error error, int64
 	saying->kind = OBSERVED_UNREACHABLE;
 }
 
-static void say_error(struct zoho_saying *saying, int status, const char *code,
-        enum observation_kind kind)
+static void say_error(
+        struct zoho_saying *saying, int status, const char *code, enum observation_kind kind)
 {
 	saying->status = status;
 	saying->kind = kind;
 	buf_clear(&saying->body);
 	buf_addf(&saying->body,
-	        "{\"code\":\"%s\",\"details\":{},\"message\":\"in so many words\",\"status\":\"error\"}",
+	        "{\"code\":\"%s\",\"details\":{},\"message\":\"in so many "
+	        "words\",\"status\":\"error\"}",
 	        code);
 }
 
 static void say_job(struct zoho_saying *saying, const char *id, const char *state)
 {
 	buf_clear(&saying->body);
-	buf_addf(&saying->body, "{\"data\":[{\"id\":\"%s\",\"operation\":\"read\",\"state\":%s,", id,
-	        state);
+	buf_addf(&saying->body, "{\"data\":[{\"id\":\"%s\",\"operation\":\"read\",\"state\":%s,",
+	        id, state);
 	if (strcmp(state, "\"COMPLETED\"") == 0)
 		buf_addf(&saying->body,
 		        "\"result\":{\"page\":1,\"count\":20,"
@@ -53,7 +54,8 @@ static void say_job(struct zoho_saying *saying, const char *id, const char *stat
 		        "\"per_page\":200000,\"more_records\":false},",
 		        id);
 	buf_adds(&saying->body,
-	        "\"query\":{\"module\":\"Contacts\",\"page\":1},\"created_by\":{\"id\":\"3652397000000186017\","
+	        "\"query\":{\"module\":\"Contacts\",\"page\":1},\"created_by\":{\"id\":"
+	        "\"3652397000000186017\","
 	        "\"name\":\"Patricia Boyle\"},\"created_time\":\"2019-04-01T14:24:04+05:30\"}]}");
 }
 
@@ -72,7 +74,8 @@ static void say_status(struct zoho_saying *saying, const struct world_job *job)
 static void garble(struct zoho_saying *saying, const struct world_job *job)
 {
 	static const char *const states[] = {"17", "null", "\"\"", "\"LOST\"", "\"PENDING\"",
-	        "\"COMPLETED\\u0000\"", "[\"COMPLETED\"]", "\"A STATE THAT GOES ON AND ON AND ON, WELL "
+	        "\"COMPLETED\\u0000\"", "[\"COMPLETED\"]",
+	        "\"A STATE THAT GOES ON AND ON AND ON, WELL "
 	        "BEYOND THE SIXTY-FOUR CHARACTERS ALLOWED\""};
 
 	saying->status = 200;
@@ -127,8 +130,8 @@ static void say_server_error(struct zoho_saying *saying)
 }
 
 /* True: that is all that will be said. */
-static bool say_datacenter_trouble(
-        struct zoho_saying *saying, enum trouble_kind kind, const struct world_job *job, int64_t timeout_ms)
+static bool say_datacenter_trouble(struct zoho_saying *saying, enum trouble_kind kind,
+        const struct world_job *job, int64_t timeout_ms)
 {
 	switch (kind) {
 	case TROUBLE_REFUSES:
@@ -184,17 +187,18 @@ void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *s
 	const struct world_account *a = &world->accounts[poll->account];
 	const struct world_datacenter *dc = &world->datacenters[a->datacenter];
 	const struct world_job *j = &world->jobs[poll->job];
-	const struct trouble *trouble =
-	        world_trouble(dc->troubles, dc->n_troubles, world->mono_ms);
+	const struct trouble *trouble = world_trouble(dc->troubles, dc->n_troubles, world->mono_ms);
 	enum trouble_kind kind = trouble ? trouble->kind : TROUBLE_NONE;
 
 	saying->content_type = "application/json;charset=UTF-8";
 	saying->retry_after_s = -1;
-	saying->after_ms = world_between(5, world_chance(0.05) ? 10 * LATENCY_MAX_MS : LATENCY_MAX_MS);
+	saying->after_ms =
+	        world_between(5, world_chance(0.05) ? 10 * LATENCY_MAX_MS : LATENCY_MAX_MS);
 	if (!trouble && world->has_faults && world->mono_ms < world->trouble_until_mono_ms &&
 	        world_chance(0.03))
 		kind = (enum trouble_kind)world_between(TROUBLE_REFUSES, TROUBLE_GARBLES);
-	if (say_datacenter_trouble(saying, kind, j, timeout_ms) || say_account_trouble(saying, a, poll->token))
+	if (say_datacenter_trouble(saying, kind, j, timeout_ms) ||
+	        say_account_trouble(saying, a, poll->token))
 		return;
 	if (j->unknown_from_mono_ms <= world->mono_ms && world->mono_ms < j->unknown_to_mono_ms) {
 		say_error(saying, 404, "RESOURCE_NOT_FOUND", OBSERVED_NOT_FOUND);

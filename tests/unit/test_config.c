@@ -464,7 +464,9 @@ START_TEST(test_later_options)
 	        "      refresh_token_file: token, credits_per_day: 7, poll: {polls_per_job: 3}}\n"
 	        "hooks:\n"
 	        "  w: {url: 'https://Hooks.Example.com/X/', secret_file: token}\n"
-	        "  v: {url: 'https://hooks.example.com', timeout: 1m}\n";
+	        "  v: {url: 'https://hooks.example.com', timeout: 1m}\n"
+	        "  q: {url: 'https://hooks.example.com/a?b=c/d?e', on: [job.*]}\n"
+	        "  r: {url: 'https://Hooks.example.com:443?b=@'}\n";
 	struct config_problems problems;
 	struct config *config;
 	char path[PATH_SIZE];
@@ -486,6 +488,9 @@ START_TEST(test_later_options)
 	ck_assert_int_eq(config->hooks[0].timeout_ms, 30000);
 	ck_assert_ptr_null(config->hooks[0].exec);
 	ck_assert_int_eq(config->hooks[1].timeout_ms, 60000);
+	ck_assert_str_eq(config->hooks[1].url, "https://hooks.example.com");
+	ck_assert_str_eq(config->hooks[2].url, "https://hooks.example.com/a?b=c/d?e");
+	ck_assert_str_eq(config->hooks[3].url, "https://hooks.example.com/?b=@");
 	config_problems_deinit(&problems);
 	config_free(config);
 }

@@ -251,7 +251,7 @@ START_TEST(test_later_options)
 	        "refresh_token_file: token}\n"
 	        "hooks:\n"
 	        "  none: {}\n"
-	        "  both: {exec: [/bin/true], url: 'https://a.example/b?c'}\n"
+	        "  both: {exec: [/bin/true], url: 'https://a.example/b#c'}\n"
 	        "  secret: {exec: [/bin/true], secret_file: token}\n";
 	cleanup(buf_deinit) struct buf words = {0};
 	cleanup(mem_free_p) char *path = mem_printf("%s/l.yaml", fixture.dir);
@@ -273,7 +273,7 @@ START_TEST(test_later_options)
 	        "l.yaml:7:3: error: hook \"none\": exec or url is required\n"
 	        "l.yaml:8:3: error: hook \"both\": exec and url exclude one another; make two "
 	        "hooks\n"
-	        "l.yaml:8:34: error: url: \"https://a.example/b?c\" must not have a query (?...)\n"
+	        "l.yaml:8:34: error: url: \"https://a.example/b#c\" must not have a fragment (#...)\n"
 	        "l.yaml:9:31: error: secret_file: it signs a webhook's requests, but there is no "
 	        "url\n");
 	config_problems_deinit(&problems);

@@ -82,7 +82,7 @@ static void sample_split(const char *sample, struct buf *options_on, struct buf 
 static const struct tree_node *sample_scope(
         const struct tree_node *root, enum option_scope scope, size_t i)
 {
-	const struct tree_node *account = tree_get(root, "accounts")->first, *job;
+	const struct tree_node *account = tree_get(root, "accounts")->first, *job, *hook;
 	size_t k = i;
 
 	switch (scope) {
@@ -101,7 +101,9 @@ static const struct tree_node *sample_scope(
 			job = job->next;
 		return i == 0 ? job : NULL;
 	case SCOPE_HOOK:
-		return i == 0 ? tree_get(root, "hooks")->first : NULL;
+		for (hook = tree_get(root, "hooks")->first; hook && k > 0; k--)
+			hook = hook->next;
+		return hook;
 	case SCOPES:
 		break;
 	}
@@ -198,6 +200,7 @@ START_TEST(test_sample_is_valid)
 	config_fixture_write(&fixture, "acme_secret", "s", 1, 0600);
 	config_fixture_write(&fixture, "acme_refresh", "r", 1, 0600);
 	config_fixture_write(&fixture, "acme-us.token", "t", 1, 0600);
+	config_fixture_write(&fixture, "chat_secret", "c", 1, 0600);
 	config_fixture_write(
 	        &fixture, "acme-eu.jobs", credential_jobs, sizeof(credential_jobs) - 1, 0644);
 	setenv("CREDENTIALS_DIRECTORY", fixture.dir, 1);

@@ -137,6 +137,9 @@ START_TEST(test_str_nearest)
 	ck_assert_str_eq(str_nearest("time-out", words, 4), "timeout");
 	ck_assert_str_eq(str_nearest("hook", words, 4), "hooks");
 	ck_assert_str_eq(str_nearest("ohoks", words, 4), "hooks");
+	/* Two letters swapped are one slip, which is all that so short a word may have. */
+	ck_assert_str_eq(str_nearest("no", (const char *const[]){"on"}, 1), "on");
+	ck_assert_ptr_null(str_nearest("no", (const char *const[]){"in"}, 1));
 	ck_assert_ptr_null(str_nearest("zebra", words, 4));
 	ck_assert_ptr_null(str_nearest("", words, 4));
 	ck_assert_ptr_null(str_nearest("hooks", words, 0));

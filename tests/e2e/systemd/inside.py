@@ -353,6 +353,30 @@ def step_a_purge_leaves_nothing():
     step_a_service_starts_and_says_how_it_does.simulator.process.kill()
 
 
+def step_the_tutorial_is_true():
+    """docs/tutorial.md as it stands, up to one's own account, with shorter lives of jobs"""
+    (CONFIG.parent / "sim.yaml").unlink()
+    DROP_IN.unlink()
+    install()
+    text = (HERE / "tutorial.md").read_text()
+    text = text[text.index("## 1."):text.index("Then the configuration: your data center")]
+    lines = [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    script = "\n".join(lines).replace("uniform(5s, 15s)", "uniform(1s, 2s)")
+    script = script.replace("duration: 10s", "duration: 1s")
+    # A person is slower than the simulator's start.
+    script = script.replace("\ninstall -m 0644 /srv", "\nuntil test -s /srv/rehearsal/sim.yaml; do "
+                            "sleep 0.1; done\ninstall -m 0644 /srv", 1)
+    assert script.count("bulkwatch-sim") == 1 and script.count("kill %1") == 1, script
+    # Into a file: the simulator would hold a pipe open if the script ended early.
+    done = run("bash", "-c", f"exec >{HERE}/said 2>&1\nset -emx\n" + script, check=False,
+               stdin=subprocess.DEVNULL)
+    said = (HERE / "said").read_text()
+    assert done.returncode == 0, said
+    for words in ("bulkwatchd.yaml: ok", "contacts-nightly", "FAILURE",
+                  "1 (contacts-nightly) is COMPLETED: http", "deals"):
+        assert words in said, f"{words}: not in {said}"
+
+
 def main():
     sys.stdout.reconfigure(line_buffering=True)
     steps = [value for name, value in globals().items() if name.startswith("step_")]
