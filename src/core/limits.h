@@ -37,4 +37,5 @@ enum {
 	HOOK_RUNNING_MAX = 64,    /* of all hooks together */
 	HOOK_EXIT_PERMANENT = 65, /* EX_DATAERR of sysexits.h: do not try again */
 	HOOK_WEBHOOK_TIMEOUT_MS = 30 * 1000,
+	HOOK_RETRY_AFTER_MAX_MS = 7 * 24 * 3600 * 1000, /* what a webhook may ask for */
 };

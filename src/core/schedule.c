@@ -93,17 +93,18 @@ int64_t schedule_next_ms(
 {
 	if (!policy->curve)
 		return schedule_interval_ms(policy, age_ms);
-	return learned_ms(policy, age_ms, is_first ? (double)(random >> 11) * 0x1p-53 : 1);
+	return learned_ms(policy, age_ms, is_first ? 0.5 + (double)(random >> 11) * 0x1p-53 : 1);
 }
 
 /*
- * Polls: the integral of survival times density. Delay: half an interval, where the job finishes.
+ * Polls: the integral of survival times density, the first, and half a one more, as the one that
+ * finds the end comes half an interval after it. Delay: half an interval, where the job finishes.
  * Both with the hazard constant within a bin.
  */
 static struct schedule_forecast forecast_of(
         const struct poll_policy *policy, double k, const struct learn_curve *curve)
 {
-	struct schedule_forecast sum = {.polls = 2};
+	struct schedule_forecast sum = {.polls = 1.5};
 	double survival = 1, from = 0;
 
 	for (size_t i = 0; i < LEARN_BINS && survival > 1e-6; i++) {

@@ -7,7 +7,7 @@
  * stands in: a job's wait then grows with the square root of its age. Both keep within min_interval
  * and max_interval.
  *
- * Only the first wait after the first answer is placed at random: jitter on every wait would cost
+ * Only the wait after the first answer is placed at random: jitter on every wait would cost
  * delay and buy nothing.
  */
 #pragma once
@@ -38,7 +38,7 @@ int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms);
 /*
  * From an answer to the next request: learned if the policy has a curve, else as above. A learned
  * wait ends where the density of checks, added up from now on, reaches one check, or after the
- * first answer a random part of one.
+ * first answer a random number between a half and one and a half.
  */
 int64_t schedule_next_ms(
         const struct poll_policy *policy, int64_t age_ms, bool is_first, uint64_t random);

@@ -187,6 +187,8 @@ int args_parse(struct args *args, int argc, const char *const *argv)
 			next++;
 		} else if (!is_ended && str_has_prefix(word, "--")) {
 			code = args_long(args, &next);
+			is_ended = args->verb && args->verb->last_option &&
+			           args_option(args, args->verb->last_option);
 		} else if (!is_ended && word[0] == '-' && word[1]) {
 			code = args_short(args, &next);
 		} else if (!args->verb) {

@@ -1,7 +1,7 @@
 /*
  * The command line: options and operands of one verb, by the tables of verbs.c. The global options
  * may stand anywhere, a verb's own after it;
- * "--" ends them; a value follows after "=" or as the next argument.
+ * "--" ends them, as does a verb's last_option; a value follows after "=" or as the next argument.
  */
 #pragma once
 

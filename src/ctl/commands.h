@@ -23,5 +23,6 @@ int cmd_plan(struct ctl *ctl, const struct args *args);
 int cmd_doctor(struct ctl *ctl, const struct args *args);
 int cmd_config(struct ctl *ctl, const struct args *args);
 int cmd_reload(struct ctl *ctl, const struct args *args);
+int cmd_consume(struct ctl *ctl, const struct args *args);
 int cmd_backup(struct ctl *ctl, const struct args *args);
 int cmd_completion(struct ctl *ctl, const struct args *args);

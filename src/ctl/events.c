@@ -37,6 +37,11 @@ static bool stream_line(struct stream *stream, const char *line, size_t len)
 		stream->broken = json_error_words(error);
 		return false;
 	}
+	if (reader->on_quiet && json_get_integer(json, json_root(json), "last_seq", &seq) &&
+	        seq > reader->after) {
+		reader->after = seq;
+		reader->on_quiet(reader->arg, seq);
+	}
 	/* A heartbeat has no seq of its own. */
 	if (!json_get_integer(json, json_root(json), "seq", &seq) || seq <= reader->after)
 		return true;

@@ -29,6 +29,8 @@ struct events_reader {
 	int64_t deadline_mono_ms; /* 0 = none */
 	events_fn *on_event;
 	void (*on_tick)(void *arg); /* about once a second; NULL = none */
+	/* At a heartbeat: all that there is up to last_seq, and fits, was given; NULL = none. */
+	void (*on_quiet)(void *arg, int64_t last_seq);
 	void *arg;
 };
 

@@ -63,7 +63,25 @@ static const struct option_spec plan_options[] = {
 static const struct option_spec deliveries_options[] = {
         {"state", 's', "STATE", "only those in this state: pending, running, delivered, dead",
                 "pending running delivered dead"},
+        {"dead", 0, NULL, "only those that were given up: --state dead", NULL},
         {"hook", 0, "HOOK", "only those to this hook", NULL},
+        {"limit", 0, "N", "at most so many, the newest; default: all", NULL},
+        {"all-dead", 0, NULL, "of retry: all that are dead", NULL},
+        {"since", 0, "SEQ", "of replay: the first event's seq", NULL},
+        {0},
+};
+
+static const struct option_spec hooks_options[] = {
+        {"event", 0, "SEQ", "of test: with this event, not with a made-up one", NULL},
+        {0},
+};
+
+static const struct option_spec consume_options[] = {
+        {"type", 't', "TYPE", "only these types: a list with commas; job.* is all of jobs", NULL},
+        {"state-dir", 0, "DIR", "where its position is kept; default $STATE_DIRECTORY", NULL},
+        {"after", 0, "SEQ", "a new name begins after this event; default 0: with the first", NULL},
+        {"skip-pruned", 0, NULL, "go on where events are gone that it did not get", NULL},
+        {"exec", 0, NULL, "the rest is the program, and its arguments", NULL},
         {0},
 };
 
@@ -201,6 +219,9 @@ const struct verb verbs[] = {
                 .name = "hooks",
                 .operands = "[test NAME]",
                 .summary = "the hooks, or a test of one",
+                .about = "A test runs the hook in the daemon and shows what it was given and what "
+                         "came of it.\nExits 1 if that was no success.",
+                .options = hooks_options,
                 .operand = OPERAND_WORD,
                 .words = "test",
                 .max_operands = 2,
@@ -208,15 +229,33 @@ const struct verb verbs[] = {
         },
         {
                 .name = "deliveries",
-                .operands = "[retry ID]",
-                .summary = "what was sent to hooks, or another try",
-                .about = "In a pipe each delivery is one line of tab-separated fields: id, hook, "
+                .operands = "[show ID|retry [ID...]|replay]",
+                .summary = "what was sent to hooks, another try, or the past anew",
+                .about = "\"retry\" takes ids, or --hook for all dead ones of a hook, or "
+                         "--all-dead; \"replay\" sends past\nevents to a hook that did not get "
+                         "them: --hook HOOK --since SEQ.\nIn a pipe each delivery is one line of "
+                         "tab-separated fields: id, hook, "
                          "event_seq,\naccount, job_id, state, number of attempts. Absent is \"-\".",
                 .options = deliveries_options,
                 .operand = OPERAND_WORD,
-                .words = "retry",
-                .max_operands = 2,
+                .words = "show retry replay",
+                .max_operands = SIZE_MAX,
                 .run = cmd_deliveries,
+        },
+        {
+                .name = "consume",
+                .operands = "NAME --exec PROGRAM [ARGUMENT...]",
+                .summary = "run a program for each event, from where NAME stopped",
+                .about = "The program gets what a hook gets. Its success moves the position of "
+                         "NAME, on disk; after a\nfailure it is run again, after a pause. It "
+                         "ends when it is ended.",
+                .options = consume_options,
+                .operand = OPERAND_NONE,
+                .min_operands = 1,
+                .max_operands = SIZE_MAX,
+                .has_no_json = true,
+                .last_option = "exec",
+                .run = cmd_consume,
         },
         {
                 .name = "plan",

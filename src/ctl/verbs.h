@@ -30,6 +30,7 @@ struct verb {
 	const char *words; /* of OPERAND_WORD, separated by blanks */
 	size_t min_operands, max_operands;
 	bool has_no_json;
+	const char *last_option; /* a flag: what follows it are operands alone; NULL = none */
 	int (*run)(struct ctl *ctl, const struct args *args);
 };
 

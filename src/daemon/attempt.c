@@ -1,4 +1,5 @@
 /* One attempt of a delivery: claimed, started, ended, recorded. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "daemon/hooks_private.h"
 #include "daemon/messages.h"
 #include "daemon/program.h"
+#include "daemon/webhook.h"
 #include "util/err.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -274,14 +276,15 @@ static bool is_used_up(const struct hooks *hooks, const struct delivery *deliver
 
 static void judge(struct hooks *hooks, struct outcome *outcome)
 {
-	if (outcome->end == ATTEMPT_EXITED && outcome->code == 0) {
+	if (outcome->is_delivered) {
 		outcome->state = DELIVERY_DELIVERED;
-	} else if ((outcome->end == ATTEMPT_EXITED && outcome->code == HOOK_EXIT_PERMANENT) ||
-	           is_used_up(hooks, outcome->delivery)) {
+	} else if (outcome->is_permanent || is_used_up(hooks, outcome->delivery)) {
 		outcome->state = DELIVERY_DEAD;
 	} else {
 		int64_t wait = retry_wait_ms(hooks, outcome->delivery);
 
+		if (wait < outcome->wait_at_least_ms)
+			wait = outcome->wait_at_least_ms;
 		outcome->state = DELIVERY_PENDING;
 		outcome->next_mono_ms = loop_now(hooks->loop).mono_ms + wait;
 		outcome->next_wall_ms = outcome->ended_wall_ms + wait;
@@ -296,6 +299,86 @@ void attempt_give_up(struct hooks *hooks, struct delivery *delivery)
 	outcome->end = ATTEMPT_LOST;
 	outcome->duration_ms = -1; /* the row of the attempt says "lost" already */
 	record(hooks, outcome);
+}
+
+/* The running delivery of this id; NULL = none. */
+static struct delivery *find_running(const struct hooks *hooks, uint64_t id)
+{
+	for (size_t i = 0; i < hooks->n_running; i++) {
+		if ((uint64_t)hooks->running[i]->id == id)
+			return hooks->running[i];
+	}
+	return NULL;
+}
+
+static void set_output(struct outcome *outcome, const char *output, size_t len)
+{
+	free(outcome->output);
+	outcome->output = mem_strndup(output, len);
+	outcome->output_len = len;
+}
+
+/* ---- the webhook ---- */
+
+static void attempt_on_answer(void *arg, uint64_t owner, const struct http_answer *answer)
+{
+	struct hooks *hooks = arg;
+	struct delivery *delivery = find_running(hooks, owner);
+	struct webhook_result result = webhook_result_of(answer);
+
+	if (!delivery)
+		return;
+	struct hook *hook = hook_of(hooks, delivery);
+	struct outcome *outcome = outcome_new(hooks, delivery);
+
+	outcome->end = result.end;
+	outcome->code = result.code;
+	outcome->is_delivered = result.is_delivered;
+	outcome->is_permanent = result.is_permanent;
+	outcome->wait_at_least_ms = result.retry_after_ms;
+	outcome->duration_ms = answer->duration_ms;
+	set_output(outcome, result.output, result.output_len);
+	if (result.is_hold)
+		hook->held_until_mono_ms = loop_now(hooks->loop).mono_ms + result.retry_after_ms;
+	if (result.code == 0)
+		log_warning("hook %s: no answer: %s", hook->name, answer->message);
+	judge(hooks, outcome);
+	record(hooks, outcome);
+}
+
+/* Nothing may be written here, after a commit: its end is recorded in the next turn. */
+static void webhook_not_sent(
+        struct hooks *hooks, struct delivery *delivery, const struct buf *words)
+{
+	struct outcome *outcome = outcome_new(hooks, delivery);
+
+	log_error("hook %s: %s", hook_of(hooks, delivery)->name, buf_str(words));
+	outcome->end = ATTEMPT_NOT_STARTED;
+	outcome->code = EACCES;
+	set_output(outcome, buf_str(words), words->len);
+	judge(hooks, outcome);
+	keep_unsaved(hooks, outcome);
+	loop_wake(hooks->loop);
+}
+
+static void start_webhook(
+        struct hooks *hooks, struct delivery *delivery, const struct program *program)
+{
+	struct webhook_headers headers;
+	cleanup(buf_deinit) struct buf words = {0};
+	char id[EVENT_ID_SIZE];
+
+	event_id(store_instance(journal_store(hooks->journal)), delivery->event_seq, id);
+	struct webhook_message message = {
+	        .event_id = id,
+	        .body = program->input.data,
+	        .body_len = program->input.len,
+	};
+
+	if (webhook_send(hooks, hook_of(hooks, delivery), &message, attempt_on_answer, hooks,
+	            (uint64_t)delivery->id, &headers, &words) < 0)
+		webhook_not_sent(hooks, delivery, &words);
+	webhook_headers_deinit(&headers);
 }
 
 /* ---- the program ---- */
@@ -318,27 +401,26 @@ enum attempt_end attempt_end_of_child(enum child_end end)
 static void attempt_on_child(void *arg, uint64_t owner, const struct child_result *result)
 {
 	struct hooks *hooks = arg;
+	struct delivery *delivery = find_running(hooks, owner);
 
-	for (size_t i = 0; i < hooks->n_running; i++) {
-		struct delivery *delivery = hooks->running[i];
-
-		if ((uint64_t)delivery->id != owner)
-			continue;
-		struct outcome *outcome = outcome_new(hooks, delivery);
-
-		free(outcome->output);
-		outcome->end = attempt_end_of_child(result->end);
-		outcome->code = result->code;
-		outcome->duration_ms = result->duration_ms;
-		outcome->output = mem_strndup(result->output, result->output_len);
-		outcome->output_len = result->output_len;
-		if (result->end == CHILD_NOT_STARTED)
-			log_error("hook %s: cannot start %s: %s", hook_of(hooks, delivery)->name,
-			        hook_of(hooks, delivery)->config.exec[0], strerror(result->code));
-		judge(hooks, outcome);
-		record(hooks, outcome);
+	if (!delivery)
 		return;
-	}
+	const struct hook *hook = hook_of(hooks, delivery);
+	struct outcome *outcome = outcome_new(hooks, delivery);
+	bool is_exit = result->end == CHILD_EXITED;
+
+	outcome->end = attempt_end_of_child(result->end);
+	outcome->code = result->code;
+	outcome->is_delivered = is_exit && result->code == 0;
+	outcome->is_permanent = is_exit && result->code == HOOK_EXIT_PERMANENT;
+	outcome->duration_ms = result->duration_ms;
+	set_output(outcome, result->output, result->output_len);
+	if (result->end == CHILD_NOT_STARTED)
+		log_error("hook %s: cannot start %s: %s", hook->name,
+		        hook->config.exec ? hook->config.exec[0] : "its program",
+		        strerror(result->code));
+	judge(hooks, outcome);
+	record(hooks, outcome);
 }
 
 struct attempt_input {
@@ -354,8 +436,11 @@ static int start_with_event(void *arg, const struct store_event *stored)
 	struct program program;
 
 	program_init(&program, hooks, hook_of(hooks, delivery), stored, delivery->attempts, false);
-	child_start(
-	        hooks->children, &program.spec, attempt_on_child, hooks, (uint64_t)delivery->id);
+	if (hook_of(hooks, delivery)->config.url)
+		start_webhook(hooks, delivery, &program);
+	else
+		child_start(hooks->children, &program.spec, attempt_on_child, hooks,
+		        (uint64_t)delivery->id);
 	program_deinit(&program);
 	return 0;
 }

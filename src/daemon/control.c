@@ -40,6 +40,7 @@ static const struct route {
         {LISTEN_GET, "/v1/accounts", DOOR_BOTH, control_get_accounts, ""},
         {LISTEN_GET, "/v1/hooks", DOOR_BOTH, control_get_hooks, ""},
         {LISTEN_POST, "/v1/hooks/{name}/test", DOOR_ADMIN, control_test_hook, ""},
+        {LISTEN_POST, "/v1/hooks/{name}/replay", DOOR_ADMIN, control_replay_hook, ""},
         {LISTEN_GET, "/v1/deliveries", DOOR_BOTH, control_get_deliveries,
                 " state hook limit before "},
         {LISTEN_GET, "/v1/deliveries/{id}", DOOR_BOTH, control_get_delivery, ""},
@@ -287,14 +288,15 @@ static bool has_known_parameters(struct call *call, const struct route *route)
 	return true;
 }
 
-static void refuse_method(struct call *call, const char *allowed, bool would_be_admin)
+/* On query.sock the methods that admin.sock knows are no allowed ones, but worth a word. */
+static void refuse_method(struct call *call, const char *allowed, bool is_for_admin)
 {
-	cleanup(mem_free_p) char *allow = mem_printf("Allow: %s", allowed[0] ? allowed + 2 : "");
+	cleanup(mem_free_p) char *allow = mem_printf("Allow: %s", allowed[0] ? allowed + 2 : "GET");
 	const char *const headers[] = {allow, NULL};
 
 	problem_with_headers(call, 405,
-	        would_be_admin ? "this socket answers questions only: changes go to admin.sock"
-	                       : "this path does not know that method",
+	        is_for_admin ? "this socket only answers: ask admin.sock for that"
+	                     : "this path does not know that method",
 	        headers);
 }
 
@@ -308,7 +310,7 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 	        .is_admin = is_admin,
 	};
 	char allowed[64] = "";
-	bool would_be_admin = false;
+	bool is_for_admin = false;
 
 	if (method == LISTEN_HEAD)
 		method = LISTEN_GET;
@@ -326,7 +328,7 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 				route->handler(&call);
 			return;
 		}
-		would_be_admin |= route->method == method;
+		is_for_admin |= route->method == method;
 		if (is_admin || route->door == DOOR_BOTH)
 			snprintf(allowed + strlen(allowed), sizeof(allowed) - strlen(allowed),
 			        ", %s", names[route->method]);
@@ -334,7 +336,7 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 			snprintf(allowed, sizeof(allowed), ", ");
 	}
 	if (allowed[0])
-		refuse_method(&call, allowed, would_be_admin);
+		refuse_method(&call, allowed, is_for_admin);
 	else
 		call_problem(&call, 404, "there is no such path: see bulkwatch-api(7)");
 }

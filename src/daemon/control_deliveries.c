@@ -8,6 +8,9 @@
 #include "util/mem.h"
 #include "util/str.h"
 
+/* Twenty attempts of one delivery may be 64 KiB each: a page ends early then. */
+enum { PAGE_MAX_BYTES = 1024 * 1024 };
+
 struct deliveries {
 	struct json_out w;
 	struct store *store;
@@ -40,6 +43,9 @@ static int write_delivery(void *arg, const struct store_delivery *delivery)
 	struct deliveries *deliveries = arg;
 	struct json_out *w = &deliveries->w;
 	char id[24];
+
+	if (w->buf->len > PAGE_MAX_BYTES)
+		return 1; /* the next page begins with this one */
 
 	snprintf(id, sizeof(id), "%" PRId64, delivery->id);
 	json_open_object(w, NULL);

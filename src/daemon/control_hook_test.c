@@ -19,19 +19,27 @@ static void trial_on_gone(void *arg)
 	((struct hook_trial *)arg)->request = NULL;
 }
 
+static void write_list(struct json_out *w, const char *key, const char *const *texts)
+{
+	if (!texts)
+		return;
+	json_open_array(w, key);
+	for (size_t i = 0; texts[i]; i++)
+		json_put_string(w, NULL, texts[i]);
+	json_close_array(w);
+}
+
 static void write_result(struct json_out *w, const struct hook_test_result *result)
 {
 	json_open_object(w, NULL);
 	json_put_string(w, "end", attempt_end_name(result->end));
 	json_put_integer(w, "exit", result->code);
-	json_put_bool(w, "delivered", result->end == ATTEMPT_EXITED && result->code == 0);
+	json_put_bool(w, "delivered", result->is_delivered);
 	json_put_number(w, "duration", (double)result->duration_ms / 1000);
 	json_put_bytes(w, "output", result->output, result->output_len);
-	json_open_array(w, "environment");
-	for (size_t i = 0; result->envp[i]; i++)
-		json_put_string(w, NULL, result->envp[i]);
-	json_close_array(w);
-	json_put_string(w, "stdin", result->input);
+	write_list(w, "environment", result->envp);
+	write_list(w, "headers", result->headers);
+	json_put_string(w, result->headers ? "body" : "stdin", result->input);
 	json_close_object(w);
 }
 
@@ -79,6 +87,7 @@ void control_test_hook(struct call *call)
 {
 	struct hooks *hooks = call->control->context.hooks;
 	uint32_t handle = hooks_find(hooks, call->name);
+	cleanup(buf_deinit) struct buf words = {0};
 	int64_t seq;
 
 	if (!read_event(call, &seq))
@@ -91,7 +100,7 @@ void control_test_hook(struct call *call)
 
 	trial->control = call->control;
 	trial->request = call->request;
-	int r = hooks_test(hooks, handle, seq, trial_on_result, trial);
+	int r = hooks_test(hooks, handle, seq, trial_on_result, trial, &words);
 
 	if (r == 0) {
 		listen_hold(call->request, trial_on_gone, trial);
@@ -100,6 +109,8 @@ void control_test_hook(struct call *call)
 	free(trial);
 	if (r == HOOKS_E_NONE)
 		call_problem(call, 404, "there is no event %" PRId64, seq);
+	else if (r == HOOKS_E_UNFIT)
+		call_problem(call, 409, "%s", buf_str(&words));
 	else if (r == HOOKS_E_BUSY)
 		call_problem(call, 503,
 		        "not now: too many tests run, the daemon stops, or the hook is not "

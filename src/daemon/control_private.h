@@ -67,11 +67,12 @@ call_fn control_get_status, control_get_accounts, control_get_hooks; /* control_
 call_fn control_get_jobs, control_get_job, control_get_history,
         control_get_wait; /* control_jobs.c */
 call_fn control_post_job, control_delete_job, control_poll_job, control_pause_job,
-        control_resume_job;  /* control_change.c */
+        control_resume_job;                /* control_change.c */
 call_fn control_get_why, control_get_plan; /* control_why.c */
-call_fn control_post_reload; /* control_change.c */
+call_fn control_post_reload;               /* control_change.c */
 call_fn control_get_deliveries, control_get_delivery,
         control_retry_delivery; /* control_deliveries.c */
 call_fn control_test_hook;      /* control_hook_test.c */
+call_fn control_replay_hook;    /* control_replay.c */
 call_fn control_get_backup;     /* backups.c */
 call_fn control_get_events;     /* streams.c */

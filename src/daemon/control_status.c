@@ -83,6 +83,7 @@ static void write_hook(struct call *call, struct json_out *w, const struct hook_
 	for (size_t i = 0; info->config && info->config->exec && info->config->exec[i]; i++)
 		json_put_string(w, NULL, info->config->exec[i]);
 	json_close_array(w);
+	json_put_string(w, "webhook", info->origin);
 	json_put_integer(w, "running", (int64_t)info->n_running);
 	json_put_integer(w, "pending", (int64_t)info->n_pending);
 	json_put_integer(w, "delivered", (int64_t)counts[DELIVERY_DELIVERED]);

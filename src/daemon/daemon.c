@@ -480,7 +480,8 @@ static int make_parts(struct daemon *daemon)
 	daemon->timer = loop_timer_new(daemon->loop, daemon_on_timer, daemon);
 	loop_set_turn_end(daemon->loop, daemon_on_turn_end, daemon);
 	daemon->journal = journal_new(daemon->loop, daemon->store);
-	daemon->hooks = hooks_new(daemon->loop, daemon->children, daemon->journal, &daemon->rng);
+	daemon->hooks = hooks_new(daemon->loop, daemon->children, daemon->http, daemon->journal,
+	        &daemon->rng);
 	daemon->accounts =
 	        accounts_new(daemon->loop, daemon->http, &daemon->rng, daemon->config->state_dir);
 	daemon->registry = registry_new();

@@ -6,6 +6,7 @@
 #include "core/hookmatch.h"
 #include "core/limits.h"
 #include "daemon/hooks_private.h"
+#include "daemon/webhook.h"
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
@@ -19,13 +20,14 @@ static char *inherit(const char *name)
 	return value ? mem_strdup(value) : NULL;
 }
 
-struct hooks *hooks_new(
-        struct loop *loop, struct children *children, struct journal *journal, struct rng *rng)
+struct hooks *hooks_new(struct loop *loop, struct children *children, struct http *http,
+        struct journal *journal, struct rng *rng)
 {
 	struct hooks *hooks = MEM_NEW(struct hooks);
 
 	hooks->loop = loop;
 	hooks->children = children;
+	hooks->http = http;
 	hooks->journal = journal;
 	hooks->rng = rng;
 	hooks->path = inherit("PATH");
@@ -40,6 +42,15 @@ static void free_argv(char **argv)
 	for (size_t i = 0; argv && argv[i]; i++)
 		free(argv[i]);
 	free(argv);
+}
+
+/* What the configuration says of it, but for its name. */
+static void hook_forget_config(struct hook *hook)
+{
+	free_argv(hook->config.exec);
+	free(hook->config.url);
+	secret_deinit(&hook->secret);
+	hook->config = (struct config_hook){.name = hook->name};
 }
 
 static void delivery_free(struct delivery *delivery)
@@ -65,6 +76,8 @@ struct hooks *hooks_free(struct hooks *hooks)
 		free(chain);
 	}
 	hooks_forget_tests(hooks);
+	hooks_forget_replays(hooks);
+	webhooks_deinit(hooks);
 	while (hooks->unsaved) {
 		struct outcome *outcome = hooks->unsaved;
 
@@ -74,7 +87,7 @@ struct hooks *hooks_free(struct hooks *hooks)
 	}
 	for (size_t i = 0; i < hooks->n_hooks; i++) {
 		heap_deinit(&hooks->hooks[i]->due);
-		free_argv(hooks->hooks[i]->config.exec);
+		hook_forget_config(hooks->hooks[i]);
 		free(hooks->hooks[i]->name);
 		free(hooks->hooks[i]);
 	}
@@ -133,6 +146,31 @@ static char **copy_argv(char *const *argv)
 	return copy;
 }
 
+/* A secret that was read stays where its file does. */
+static void hook_take_config(struct hook *hook, const struct config_hook *from)
+{
+	struct secret kept = {0};
+
+	if (from->secret_file && hook->secret.path &&
+	        strcmp(from->secret_file, hook->secret.path) == 0) {
+		kept = hook->secret;
+		hook->secret = (struct secret){0};
+	}
+	hook_forget_config(hook);
+	hook->config = *from;
+	hook->config.name = hook->name;
+	hook->config.exec = from->exec ? copy_argv(from->exec) : NULL;
+	hook->config.url = from->url ? mem_strdup(from->url) : NULL;
+	hook->config.secret_file = NULL;
+	hook->secret = kept;
+	if (from->secret_file && !kept.path) {
+		secret_init(&hook->secret, from->secret_file);
+		hook->secret.is_list = true;
+	}
+	hook->held_until_mono_ms = 0;
+	hook->is_configured = true;
+}
+
 void hooks_apply(struct hooks *hooks, const struct config *config)
 {
 	for (size_t i = 0; i < hooks->n_hooks; i++) {
@@ -142,17 +180,11 @@ void hooks_apply(struct hooks *hooks, const struct config *config)
 	for (size_t i = 0; i < config->n_hooks; i++) {
 		const struct config_hook *from = &config->hooks[i];
 		uint32_t handle = find_or_add(hooks, from->name);
-		struct hook *hook = hooks->hooks[handle];
 
-		free_argv(hook->config.exec);
-		hook->config = *from;
-		hook->config.name = hook->name;
-		hook->config.exec = from->exec ? copy_argv(from->exec) : NULL;
-		hook->config.url = NULL;
-		hook->config.secret_file = NULL;
-		hook->is_configured = true;
+		hook_take_config(hooks->hooks[handle], from);
 		hooks->on[handle] = from->on;
 	}
+	webhooks_apply(hooks);
 }
 
 static const struct hook_set *intern_set(struct hooks *hooks, const uint32_t *handles, size_t n)
@@ -205,6 +237,7 @@ bool hooks_info(const struct hooks *hooks, uint32_t handle, struct hook_info *in
 	*info = (struct hook_info){
 	        .name = hook->name,
 	        .config = hook->is_configured ? &hook->config : NULL,
+	        .origin = hook->origin ? hook->origin->base : NULL,
 	        .n_running = hook->n_running,
 	        .n_pending = hook->n_deliveries,
 	};
@@ -311,6 +344,27 @@ static void chain_append(struct chain *chain, struct delivery *delivery)
 	chain->tail = &delivery->next;
 }
 
+/* Before the first of a later event, but never before one that runs. */
+static void chain_insert(struct chain *chain, struct delivery *delivery)
+{
+	struct delivery **link = chain->tail;
+
+	if (chain->first &&
+	        container_of(chain->tail, struct delivery, next)->event_seq > delivery->event_seq) {
+		link = &chain->first;
+		while ((*link)->is_claimed || (*link)->event_seq < delivery->event_seq) {
+			link = &(*link)->next;
+			if (!*link)
+				break;
+		}
+	}
+	delivery->chain = chain;
+	delivery->next = *link;
+	*link = delivery;
+	if (!delivery->next)
+		chain->tail = &delivery->next;
+}
+
 void hooks_forget(struct hooks *hooks, struct delivery *delivery)
 {
 	struct chain *chain = delivery->chain;
@@ -334,7 +388,8 @@ bool hooks_take_place(struct hooks *hooks, struct delivery *delivery)
 	struct hook *hook = hooks->hooks[delivery->chain->hook];
 
 	if (hooks->is_draining || !hook->is_configured || hooks->n_running == HOOK_RUNNING_MAX ||
-	        hook->n_running >= (size_t)hook->config.parallel)
+	        hook->n_running >= (size_t)hook->config.parallel ||
+	        loop_now(hooks->loop).mono_ms < hook->held_until_mono_ms)
 		return false;
 	hooks->running[hooks->n_running++] = delivery;
 	hook->n_running++;
@@ -390,8 +445,9 @@ static int64_t order_of(int64_t job_key, const char *account)
 }
 
 static struct delivery *delivery_new(
-        struct hooks *hooks, uint32_t hook, const struct store_delivery *row)
+        struct hooks *hooks, uint32_t hook, const struct store_delivery *row, bool is_in_order)
 {
+	struct chain *chain = find_or_add_chain(hooks, hook, order_of(row->job_key, row->account));
 	struct delivery *delivery = MEM_NEW(struct delivery);
 
 	*delivery = (struct delivery){
@@ -405,8 +461,10 @@ static struct delivery *delivery_new(
 	        .next_wall_ms = row->next_wall_ms,
 	        .created_wall_ms = row->created_wall_ms,
 	};
-	chain_append(
-	        find_or_add_chain(hooks, hook, order_of(row->job_key, row->account)), delivery);
+	if (is_in_order)
+		chain_insert(chain, delivery);
+	else
+		chain_append(chain, delivery);
 	hooks->hooks[hook]->n_deliveries++;
 	return delivery;
 }
@@ -424,7 +482,7 @@ static int offer_one(struct hooks *hooks, const struct store_event *event, uint3
 	        .next_wall_ms = now.wall_ms,
 	        .created_wall_ms = now.wall_ms,
 	};
-	struct delivery *delivery = delivery_new(hooks, hook, &row);
+	struct delivery *delivery = delivery_new(hooks, hook, &row, false);
 
 	delivery->next_mono_ms = now.mono_ms;
 	if (delivery->chain->first == delivery && hooks_take_place(hooks, delivery)) {
@@ -464,7 +522,12 @@ int hooks_offer(void *arg, const struct store_event *event, const uint32_t *cand
 
 struct delivery *hooks_open(struct hooks *hooks, const struct store_delivery *row)
 {
-	return delivery_new(hooks, find_or_add(hooks, row->hook), row);
+	return delivery_new(hooks, find_or_add(hooks, row->hook), row, false);
+}
+
+struct delivery *hooks_open_in_order(struct hooks *hooks, const struct store_delivery *row)
+{
+	return delivery_new(hooks, find_or_add(hooks, row->hook), row, true);
 }
 
 static int load_one(void *arg, const struct store_delivery *row)
@@ -473,7 +536,15 @@ static int load_one(void *arg, const struct store_delivery *row)
 	return 0;
 }
 
-/* Stored wall times are not trusted further than retry_max; what is overdue is spread a little. */
+/* As far as a stored wall time is trusted: retry_max, or what a webhook's receiver may ask for. */
+static int64_t wait_max_ms(const struct hook *hook)
+{
+	int64_t max = hook->config.retry_max_ms;
+
+	return hook->config.url && max < HOOK_RETRY_AFTER_MAX_MS ? HOOK_RETRY_AFTER_MAX_MS : max;
+}
+
+/* What is overdue is spread a little. */
 static void place_loaded(struct hooks *hooks, struct delivery *delivery, size_t n)
 {
 	struct now now = loop_now(hooks->loop);
@@ -481,8 +552,8 @@ static void place_loaded(struct hooks *hooks, struct delivery *delivery, size_t 
 	int64_t wait = delivery->next_wall_ms - now.wall_ms;
 	int64_t spread = (int64_t)n * LOAD_SPREAD_PER_DELIVERY_MS;
 
-	if (hook->is_configured && wait > hook->config.retry_max_ms)
-		wait = hook->config.retry_max_ms;
+	if (hook->is_configured && wait > wait_max_ms(hook))
+		wait = wait_max_ms(hook);
 	if (wait <= 0)
 		wait = (int64_t)rng_below(hooks->rng,
 		        (uint64_t)(spread < LOAD_SPREAD_MAX_MS ? spread : LOAD_SPREAD_MAX_MS));
@@ -572,6 +643,7 @@ void hooks_dispatch(struct hooks *hooks)
 		if (hooks->hooks[i]->is_configured && !hooks->is_draining)
 			dispatch_hook(hooks, hooks->hooks[i], mono_ms);
 	}
+	hooks_replay_turn(hooks);
 }
 
 int64_t hooks_next_mono(const struct hooks *hooks)
@@ -585,8 +657,12 @@ int64_t hooks_next_mono(const struct hooks *hooks)
 		bool has_place = hook->n_running < (size_t)hook->config.parallel &&
 		                 hooks->n_running < HOOK_RUNNING_MAX;
 
-		if (hook->is_configured && has_place && heap_first_key(&hook->due) < next)
-			next = heap_first_key(&hook->due);
+		int64_t due = heap_first_key(&hook->due);
+
+		if (due < hook->held_until_mono_ms)
+			due = hook->held_until_mono_ms;
+		if (hook->is_configured && has_place && due < next)
+			next = due;
 	}
 	return next;
 }

@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "daemon/journal.h"
 #include "net/child.h"
+#include "net/http.h"
 #include "util/rng.h"
 
 struct hooks;
@@ -25,8 +26,8 @@ struct hook_set {
 	uint32_t hooks[];
 };
 
-struct hooks *hooks_new(
-        struct loop *loop, struct children *children, struct journal *journal, struct rng *rng);
+struct hooks *hooks_new(struct loop *loop, struct children *children, struct http *http,
+        struct journal *journal, struct rng *rng);
 /* Nothing may be running but what children_free has ended without telling. */
 struct hooks *hooks_free(struct hooks *hooks);
 
@@ -60,12 +61,14 @@ size_t hooks_running(const struct hooks *hooks);
 
 /* Grants a delivery its attempts anew and makes it due now, for the next commit. 0, one of these,
  * or a store error. */
-enum { HOOKS_E_NONE = 1, HOOKS_E_DELIVERED, HOOKS_E_RUNNING, HOOKS_E_BUSY };
+enum { HOOKS_E_NONE = 1, HOOKS_E_DELIVERED, HOOKS_E_RUNNING, HOOKS_E_BUSY, HOOKS_E_UNFIT };
 int hooks_retry(struct hooks *hooks, int64_t delivery_id);
 
 struct hook_test_result {
-	const char *const *envp;
+	const char *const *envp;    /* of a program; NULL = a webhook */
+	const char *const *headers; /* of a webhook's request; NULL = a program */
 	const char *input;
+	bool is_delivered;
 	enum attempt_end end;
 	int code;
 	int64_t duration_ms;
@@ -77,14 +80,35 @@ typedef void hooks_test_fn(void *arg, const struct hook_test_result *result);
 /*
  * Runs the hook once with the event of this seq (0 = a made-up job.completed); fn is told once,
  * later. 0; HOOKS_E_NONE: no such event; HOOKS_E_BUSY: too many tests, draining, or a parked hook;
- * or a store error.
+ * HOOKS_E_UNFIT: the webhook's request cannot be made, words tell why; or a store error.
  */
-int hooks_test(
-        struct hooks *hooks, uint32_t handle, int64_t event_seq, hooks_test_fn *fn, void *arg);
+int hooks_test(struct hooks *hooks, uint32_t handle, int64_t event_seq, hooks_test_fn *fn,
+        void *arg, struct buf *words);
+
+/* The hooks that an event of the past was for, but for its type: those of its job or account. */
+typedef const struct hook_set *hooks_set_fn(void *arg, const struct store_event *event);
+enum replay_end { REPLAY_DONE, REPLAY_FULL, REPLAY_PARKED };
+/* Told once, after the last commit; n deliveries were made. */
+typedef void hooks_replay_fn(void *arg, enum replay_end end, int64_t n);
+/*
+ * Makes deliveries to this hook of past events, from seq `since` to the last one committed: those
+ * that it is for and that it has not got yet. A slice a turn. 0, or HOOKS_E_BUSY: this hook is
+ * parked or has a replay under way, or the daemon stops. At a stop fn is not told.
+ */
+struct replay_wish {
+	uint32_t hook;
+	int64_t since;
+	hooks_set_fn *set_of;
+	void *set_arg;
+	hooks_replay_fn *fn;
+	void *arg;
+};
+int hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
 
 struct hook_info {
 	const char *name;
 	const struct config_hook *config; /* NULL = parked */
+	const char *origin;               /* of a webhook, without path and query; else NULL */
 	size_t n_running, n_pending;      /* n_pending with those that run */
 	int64_t oldest_seq;               /* of an event not delivered yet; 0 = none */
 };

@@ -2,12 +2,24 @@
 #pragma once
 
 #include "daemon/hooks.h"
+#include "daemon/secret.h"
+#include "net/http.h"
 #include "util/hash.h"
 #include "util/heap.h"
 
+/* Scheme, host and port that webhooks are called at (webhook.c). */
+struct webhook_origin {
+	char *base;             /* owned */
+	struct http_host *host; /* owned; NULL = could not be made */
+	size_t n_hooks;         /* of the configuration */
+};
+
 struct hook {
 	char *name;
-	struct config_hook config; /* borrows from hooks->config's owner: copied strings below */
+	struct config_hook config;     /* its strings are copies, owned */
+	struct webhook_origin *origin; /* borrowed; NULL = a program, or parked */
+	struct secret secret;          /* of a webhook; path NULL = unsigned */
+	int64_t held_until_mono_ms;    /* a webhook's receiver wants nothing before this */
 	bool is_configured;
 	size_t n_running;    /* places taken, claimed ones included */
 	size_t n_deliveries; /* open ones */
@@ -44,6 +56,8 @@ struct outcome {
 	enum delivery_state state; /* afterwards */
 	enum attempt_end end;
 	int code;
+	bool is_delivered, is_permanent; /* how it ended; neither = to be tried again */
+	int64_t wait_at_least_ms;        /* before that; 0 = nobody asked */
 	int64_t duration_ms;
 	int64_t ended_wall_ms;
 	int64_t next_mono_ms, next_wall_ms; /* if pending again */
@@ -55,8 +69,11 @@ struct outcome {
 struct hooks {
 	struct loop *loop;
 	struct children *children;
+	struct http *http;
 	struct journal *journal;
 	struct rng *rng;
+	struct webhook_origin **origins; /* owned */
+	size_t n_origins;
 	struct hook **hooks; /* owned, by handle; never shrinks */
 	size_t n_hooks;
 	event_set *on; /* by handle, for hookmatch; 0 = parked */
@@ -72,6 +89,7 @@ struct hooks {
 	struct outcome *unsaved;
 	struct hook_test *tests; /* under way (hook_test.c) */
 	size_t n_tests;
+	struct replay *replays; /* under way (replay.c) */
 	bool is_draining;
 	char *path, *lang, *home, *tz; /* of our own environment; NULL = not set */
 };
@@ -87,13 +105,15 @@ void hooks_forget(struct hooks *hooks, struct delivery *delivery);
 
 /* Brings a row of the store into memory, at the end of its chain. */
 struct delivery *hooks_open(struct hooks *hooks, const struct store_delivery *row);
+/* The same, in the order of events; what runs stays the first. */
+struct delivery *hooks_open_in_order(struct hooks *hooks, const struct store_delivery *row);
 
 /* attempt.c: the row of the delivery as it is in memory. */
 struct store_delivery attempt_row(
         const struct hooks *hooks, const struct delivery *delivery, enum delivery_state state);
 /* The claim of the next attempt, as rows; the delivery has its place. */
 bool attempt_write_claim(struct hooks *hooks, struct delivery *delivery);
-/* After the claim's commit: starts the program. */
+/* After the claim's commit: starts the program, or calls the webhook. */
 void attempt_start(struct hooks *hooks, struct delivery *delivery);
 /* Without a program: its attempts are used up (the daemon died in the last of them). */
 void attempt_give_up(struct hooks *hooks, struct delivery *delivery);
@@ -103,3 +123,7 @@ enum attempt_end attempt_end_of_child(enum child_end end);
 
 /* hook_test.c: those under way, whose programs have been ended without telling. */
 void hooks_forget_tests(struct hooks *hooks);
+
+/* replay.c: the next slice of each, as rows. After everything else that may claim in a turn. */
+void hooks_replay_turn(struct hooks *hooks);
+void hooks_forget_replays(struct hooks *hooks);

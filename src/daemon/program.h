@@ -1,5 +1,5 @@
-/* What a hook's program is given: its environment and its input, made of an event. For the files of
- * daemon/hooks. */
+/* What a hook is given, made of an event: a program its environment and its input, a webhook the
+ * input as its body. For the files of daemon/hooks. */
 #pragma once
 
 #include "daemon/hooks_private.h"

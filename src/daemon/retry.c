@@ -69,6 +69,7 @@ static void write_grant(struct hooks *hooks, struct delivery *delivery, bool was
 	        .was_dead = was_dead,
 	};
 	delivery->attempts_base = delivery->attempts;
+	hooks->hooks[delivery->chain->hook]->held_until_mono_ms = 0;
 	delivery->next_mono_ms = now.mono_ms;
 	delivery->next_wall_ms = now.wall_ms;
 	struct store_delivery row = attempt_row(hooks, delivery, DELIVERY_PENDING);

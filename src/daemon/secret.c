@@ -99,6 +99,13 @@ static bool is_printable_line(char *text, size_t len)
 	return len > 0;
 }
 
+static bool is_text(const struct secret *secret, char *text, size_t len)
+{
+	if (secret->is_list)
+		return len > 0 && !memchr(text, '\0', len);
+	return is_printable_line(text, len);
+}
+
 static ssize_t read_all(int fd, char *text, size_t size)
 {
 	size_t len = 0;
@@ -123,9 +130,11 @@ static bool take_text(struct secret *secret, int fd)
 	ssize_t len = read_all(fd, text, SECRET_MAX_BYTES);
 	struct secret fresh = {.text = text};
 
-	if (len < 0 || len == SECRET_MAX_BYTES || !is_printable_line(text, (size_t)len)) {
+	if (len < 0 || len == SECRET_MAX_BYTES || !is_text(secret, text, (size_t)len)) {
 		wipe(&fresh);
-		return fail(secret, len < 0 ? strerror(errno) : "not one line of printable text");
+		return fail(secret, len < 0           ? strerror(errno)
+		                    : secret->is_list ? "empty, too long, or not text"
+		                                      : "not one line of printable text");
 	}
 	if (secret->text && strcmp(secret->text, text) == 0) {
 		wipe(&fresh);

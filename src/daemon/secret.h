@@ -21,6 +21,7 @@ struct secret {
 	int64_t changed_ns;  /* ctime */
 	uint32_t generation; /* counts the texts that were read; 0 = none yet */
 	char problem[256];   /* why there is no text; "" = all is well */
+	bool is_list;        /* may be several lines, of any bytes but NUL */
 };
 
 void secret_init(struct secret *secret, const char *path);
@@ -29,8 +30,8 @@ void secret_deinit(struct secret *secret);
 /*
  * Reads the file if it was never read or has changed since (by inode, size, ctime). True if the
  * text is a new one. The file must be a regular one (no symbolic link at the end), of root or of
- * us, mode & 027 == 0, with one line of printable ASCII; else text stays what it was and problem
- * says why.
+ * us, mode & 027 == 0, with one line of printable ASCII (unless is_list); else text stays what it
+ * was and problem says why.
  */
 bool secret_refresh(struct secret *secret);
 

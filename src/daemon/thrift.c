@@ -66,22 +66,21 @@ void thrift_take_module(struct tracker *tracker, struct tracked *tracked, const 
 }
 
 /*
- * Jobs that were finished before anybody looked say nothing of durations, and the age that a job
- * had when it was first seen was not observed: what counts begins there. A LOST job did not finish.
+ * Counted are the jobs that were found unfinished at the first look, from their beginning: those
+ * that were finished by then may have been so for days. A LOST job did not finish.
  */
 void thrift_teach(struct tracker *tracker, struct tracked *tracked, const struct step *step)
 {
 	struct now now = loop_now(tracker->loop);
 	struct learned *learned = thrift_learned(tracker, account_of(tracker, tracked));
 	int64_t begin = step->job.watched_mono_ms;
+	int64_t seen_ms = tracked->is_seen ? tracked->seen_mono_ms - begin : 0;
 	bool is_finished = job_kind_is_finished((enum job_kind)step->job.kind);
 
 	if (learned && tracked->is_seen && is_finished)
-		learned_finished(learned, tracked->module, tracked->seen_mono_ms - begin,
-		        now.mono_ms - begin, now);
-	else if (learned && tracked->is_seen)
-		learned_passed(learned, tracked->module, tracked->seen_mono_ms - begin,
-		        now.mono_ms - begin);
+		learned_finished(learned, tracked->module, seen_ms, now.mono_ms - begin, now);
+	else if (learned && !is_finished)
+		learned_passed(learned, tracked->module, seen_ms, now.mono_ms - begin);
 	tracked->is_seen = !is_finished;
 	tracked->seen_mono_ms = now.mono_ms;
 }

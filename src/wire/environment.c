@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/job.h"
 #include "core/limits.h"
 #include "util/clock.h"
 #include "util/mem.h"
@@ -57,6 +58,8 @@ static void put_job(struct event_environment *env, const struct json *json,
 	put(env, "JOB_NAME", json_get_string(json, job, "name"));
 	put(env, "DATACENTER", json_get_string(json, job, "datacenter"));
 	put(env, "SERVICE", json_get_string(json, job, "service"));
+	if (state && strcmp(state, JOB_STATE_PENDING) == 0)
+		state = NULL; /* no answer yet: a word of ours, not of an event */
 	put(env, "STATE", event->to_state ? event->to_state : state);
 	put(env, "PREVIOUS_STATE", event->from_state);
 	put(env, "OPERATION", json_get_string(json, job, "operation"));

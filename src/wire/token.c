@@ -46,16 +46,15 @@ set(struct token_reply *out, enum token_reply_kind kind, const char *format, ...
 	str_copy(out->message, sizeof(out->message), text);
 }
 
-/* The server's own words are told only if none of them is a secret. */
-static bool may_quote(const struct token_answer *answer)
+/* The server's own words are told only if none of them is a secret; NULL = not told. They are
+ * looked at decoded: escapes hide nothing. */
+static const char *quotable(const struct token_answer *answer, const char *words)
 {
-	for (size_t i = 0; i < ARRAY_LEN(answer->secrets) && answer->secrets[i]; i++) {
-		const char *secret = answer->secrets[i];
-
-		if (secret[0] && memmem(answer->body, answer->len, secret, strlen(secret)))
-			return false;
+	for (size_t i = 0; words && i < ARRAY_LEN(answer->secrets) && answer->secrets[i]; i++) {
+		if (answer->secrets[i][0] && strstr(words, answer->secrets[i]))
+			return NULL;
 	}
-	return true;
+	return words;
 }
 
 static bool is_token(const char *text)
@@ -97,7 +96,7 @@ static void read_error(const struct token_answer *answer, const struct json *jso
         const struct json_node *root, struct token_reply *out)
 {
 	const char *error = json_get_string(json, root, "error");
-	const char *words = json_get_string(json, root, "error_description");
+	const char *words = quotable(answer, json_get_string(json, root, "error_description"));
 	const char *status = json_get_string(json, root, "status");
 
 	for (size_t i = 0; error && i < ARRAY_LEN(refusals); i++) {
@@ -108,9 +107,9 @@ static void read_error(const struct token_answer *answer, const struct json *jso
 	}
 	char word[ERROR_WORD_SIZE] = "an error";
 
-	if (error && may_quote(answer))
+	if (quotable(answer, error))
 		str_copy(word, sizeof(word), error);
-	if (!words || !may_quote(answer))
+	if (!words)
 		words = "";
 	/* Its words are translated, its status is not. */
 	if (answer->http_status == 429 || str_is_equal(status, "failure"))

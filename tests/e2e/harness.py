@@ -8,6 +8,7 @@ or an assertion complained about fails its test.
 Nothing here waits for a time: wait_for() and assert_unchanged() look at conditions.
 """
 
+import atexit
 import ctypes
 import http.client
 import json
@@ -34,6 +35,7 @@ DATA = pathlib.Path(os.environ.get("BULKWATCH_TEST_DATA", ROOT / "tests" / "data
 DEADLINE_S = 30
 LOOK_EVERY_S = 0.01
 QUIET_S = 1.0  # how long what must not happen is watched for
+CREDITS = 10000000  # a day's polls at the pace of tests are many
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 STATES_OF_DEFAULT_LIFE = ["ADDED", "IN PROGRESS", "COMPLETED"]
 
@@ -369,6 +371,7 @@ class Stage:
         self.simulator = None
         self.daemon = None
         self.seen = {}  # records by file name
+        atexit.register(self.remove)  # of a run that is cut off
 
     # -- processes --
 
@@ -455,7 +458,7 @@ class Stage:
         if not path.exists():
             self.secret()
         return {"datacenter": datacenter, "access_token_file": str(path),
-                "jobs": jobs, **options}
+                "credits_per_day": CREDITS, "jobs": jobs, **options}
 
     def config(self, accounts, hooks=None, poll=None, **options):
         """Written as JSON, which is YAML."""
@@ -531,17 +534,28 @@ class Stage:
                 except (ProcessLookupError, ChildProcessError):
                     pass
 
-    def close(self):
+    def remove(self):
         for process in reversed(self.processes):
             self.end_process(process)
         self.end_adopted()
+        shutil.rmtree(self.dir, ignore_errors=True)
+        atexit.unregister(self.remove)
+
+    def close(self):
+        for process in reversed(self.processes):
+            self.end_process(process)
         said = self.log()
         if self.simulator:
             said += self.simulator.errors.read_text(errors="replace")
         complaint = COMPLAINTS.search(said)
-        shutil.rmtree(self.dir, ignore_errors=True)
+        self.remove()
         if complaint:
             raise AssertionError("a program is broken: " + said[complaint.start() - 200:][:8000])
+
+
+def on_sigterm(_number, _frame):
+    """A test that takes too long is told to end: then what it started ends too."""
+    raise KeyboardInterrupt
 
 
 class TestCase(unittest.TestCase):
@@ -552,6 +566,7 @@ class TestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        signal.signal(signal.SIGTERM, on_sigterm)
 
     def setUp(self):
         self.stage = Stage()

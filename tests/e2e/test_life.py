@@ -216,10 +216,9 @@ class Databases(TestCase):
         self.assertGreater(size, 3 * 4096)
         whole = self.database.read_bytes()
         for page in range(1, size // 4096):
-            with self.subTest(page=page):
-                self.spoil(page * 4096, b"\xff" * 64)
-                self.assert_untouched(str(self.database))
-                self.database.write_bytes(whole)
+            self.spoil(page * 4096, b"\xff" * 64)
+            self.assert_untouched(str(self.database))
+            self.database.write_bytes(whole)
         self.assert_stops(self.stage.start())
 
     def test_cut_short(self):

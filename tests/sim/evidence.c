@@ -14,6 +14,7 @@ void evidence_new_life(void)
 	for (size_t i = 0; i < world->n_accounts; i++) {
 		struct world_account *account = &world->accounts[i];
 
+		account->has_asked = false;
 		account->n_in_flight = 0;
 		/* Only the wall clock tells a new life how long ago credits were spent. */
 		if (world->has_leapt)
@@ -40,6 +41,15 @@ void evidence_new_life(void)
 	}
 	world->has_leapt = false;
 	memset(world->n_running, 0, sizeof(world->n_running));
+}
+
+void evidence_leap(void)
+{
+	world->has_leapt = true;
+	for (size_t i = 0; i < world->n_accounts; i++) {
+		if (!world->accounts[i].has_asked)
+			world->accounts[i].n_spent = 0;
+	}
 }
 
 void evidence_reload(int from, int to)

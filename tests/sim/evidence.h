@@ -13,6 +13,8 @@
 
 /* A life begins: what only memory knew is forgotten. */
 void evidence_new_life(void);
+/* The wall clock goes forward: who learns only now what was spent before takes it for older. */
+void evidence_leap(void);
 /* The configuration in force changes from one variant to another. */
 void evidence_reload(int from, int to);
 

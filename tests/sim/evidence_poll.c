@@ -91,6 +91,7 @@ struct poll evidence_poll(const struct http_request *request)
 	understand(request, &poll);
 	struct world_job *job = &world->jobs[poll.job];
 
+	world->accounts[poll.account].has_asked = true;
 	world->accounts[poll.account].n_in_flight++;
 	world->n_polls++;
 	judge_job(&poll);

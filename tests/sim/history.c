@@ -98,6 +98,8 @@ static void live(const struct history *history)
 		log_to_file();
 	plant_set(history->plant);
 	fake_disk_install();
+	fprintf(stderr, "sim: life %d begins %lld s after the start\n", world->life,
+	        (long long)(world->mono_ms / 1000 - 1000));
 	code = daemon_new(config, &daemon);
 	bool is_started = code == 0;
 

@@ -3,6 +3,7 @@
  */
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "evidence.h"
 #include "fake.h"
@@ -59,7 +60,10 @@ static void run_plan(struct loop *loop, const struct plan *plan)
 		break;
 	case PLAN_WALL:
 		world->wall_ms += plan->value;
-		world->has_leapt |= plan->value > 0;
+		if (plan->value > 0)
+			evidence_leap();
+		fprintf(stderr, "sim: the wall clock leaps by %lld s\n",
+		        (long long)(plan->value / 1000));
 		break;
 	case PLAN_STOP:
 		if (loop)

@@ -1,27 +1,38 @@
 #include "plant.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static enum plant planted = PLANT_NONE;
 
-static const char *const names[PLANTS] = {
-        [PLANT_NONE] = "none",
-        [PLANT_ACK_BEFORE_RUN] = "ack-before-run",
-        [PLANT_TELL_BEFORE_COMMIT] = "tell-before-commit",
-        [PLANT_DUPLICATE_EVENT] = "duplicate-event",
-        [PLANT_LOST_OUTBOX_ROW] = "lost-outbox-row",
-        [PLANT_POLL_FINISHED] = "poll-finished",
-        [PLANT_OTHER_ID] = "other-id",
-        [PLANT_INVENTED_STATE] = "invented-state",
-        [PLANT_POLL_EARLY] = "poll-early",
-        [PLANT_TOO_MANY_IN_FLIGHT] = "too-many-in-flight",
-        [PLANT_STREAM_GAP] = "stream-gap",
-        [PLANT_STREAM_REPEATS] = "stream-repeats",
-        [PLANT_FORGOTTEN_DELIVERY] = "forgotten-delivery",
-        [PLANT_OUT_OF_ORDER] = "out-of-order",
-        [PLANT_NO_SYNC] = "no-sync",
-        [PLANT_NO_HOLD] = "no-hold",
-        [PLANT_LOST_WAKEUP] = "lost-wakeup",
+/* Words that the failure must have, one of the two at least. */
+static const struct {
+	const char *name, *words, *other_words;
+} plants[PLANTS] = {
+        [PLANT_NONE] = {"none", NULL, NULL},
+        [PLANT_ACK_BEFORE_RUN] = {"ack-before-run",
+                "recorded as delivered, but no program ended well", NULL},
+        [PLANT_TELL_BEFORE_COMMIT] = {"tell-before-commit", "which is not committed",
+                "the claim is not committed"},
+        [PLANT_DUPLICATE_EVENT] = {"duplicate-event", "is committed with deliveries to hooks 0",
+                "a transition from"},
+        [PLANT_LOST_OUTBOX_ROW] = {"lost-outbox-row", "is committed with deliveries to hooks 0",
+                NULL},
+        [PLANT_POLL_FINISHED] = {"poll-finished", "yet polled again", NULL},
+        [PLANT_OTHER_ID] = {"other-id", "reaches a program under the id",
+                "does not read the same each time"},
+        [PLANT_INVENTED_STATE] = {"invented-state", "is invented", NULL},
+        [PLANT_POLL_EARLY] = {"poll-early", "before min_interval has passed", NULL},
+        [PLANT_TOO_MANY_IN_FLIGHT] = {"too-many-in-flight", "requests in flight, allowed are",
+                NULL},
+        [PLANT_STREAM_GAP] = {"stream-gap", "had event", NULL},
+        [PLANT_STREAM_REPEATS] = {"stream-repeats", "had event", NULL},
+        [PLANT_FORGOTTEN_DELIVERY] = {"forgotten-delivery", "was committed as delivered",
+                "is delivered already, yet given once more"},
+        [PLANT_OUT_OF_ORDER] = {"out-of-order", "of the same job is done", NULL},
+        [PLANT_NO_SYNC] = {"no-sync", "but are not on disk", "the database"},
+        [PLANT_NO_HOLD] = {"no-hold", "was told to wait, yet asks", NULL},
+        [PLANT_LOST_WAKEUP] = {"lost-wakeup", "is forgotten: not polled", NULL},
 };
 
 void plant_set(enum plant plant)
@@ -36,14 +47,21 @@ bool plant_is(enum plant plant)
 
 const char *plant_name(enum plant plant)
 {
-	return names[plant];
+	return plants[plant].name;
+}
+
+bool plant_explains(enum plant plant, const char *failure)
+{
+	const char *words = plants[plant].words, *other_words = plants[plant].other_words;
+
+	return (words && strstr(failure, words)) || (other_words && strstr(failure, other_words));
 }
 
 enum plant plant_by_name(const char *name)
 {
 	int i = 0;
 
-	while (i < PLANTS && strcmp(names[i], name) != 0)
+	while (i < PLANTS && strcmp(plants[i].name, name) != 0)
 		i++;
 	return (enum plant)i;
 }

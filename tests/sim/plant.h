@@ -30,5 +30,7 @@ enum plant {
 void plant_set(enum plant plant);
 bool plant_is(enum plant plant);
 const char *plant_name(enum plant plant);
+/* The failure is what this fault leads to, and not just any. */
+bool plant_explains(enum plant plant, const char *failure);
 /* PLANTS if there is none of that name. */
 enum plant plant_by_name(const char *name);

@@ -11,6 +11,8 @@
 #include "util/mem.h"
 #include "world.h"
 
+enum { PLENTY_OF_CREDITS = 1000 * 1000 };
+
 static void write_file(const char *path, const char *bytes, size_t len)
 {
 	cleanup(mem_free_p) char *temporary = mem_printf("%s.new", path);
@@ -93,13 +95,13 @@ static void write_account(struct buf *out, int variant, size_t i)
 
 	buf_addf(out,
 	        "  %s:\n    datacenter: %s\n    service: bigin\n    access_token_file: %s.%s\n"
-	        "    max_in_flight: %d\n    poll: {min_interval: %" PRId64
-	        "ms, max_interval: 5m}\n",
+	        "    max_in_flight: %d\n    poll: {min_interval: "
+	        "%" PRId64 "ms, max_interval: 5m}\n",
 	        account->name, world->datacenters[account->datacenter].name, account->name,
 	        account->has_other_file[variant] ? "other" : "token",
 	        account->max_in_flight[variant], account->min_interval_ms[variant]);
-	if (account->credits)
-		buf_addf(out, "    credits_per_day: %d\n", account->credits);
+	buf_addf(out, "    credits_per_day: %d\n",
+	        account->credits ? account->credits : PLENTY_OF_CREDITS);
 	for (size_t k = 0; k < world->n_jobs; k++) {
 		const struct world_job *job = &world->jobs[k];
 		uint8_t hooks = job->hooks & configured_hooks(variant);

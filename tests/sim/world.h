@@ -103,6 +103,7 @@ struct world_account {
 	int64_t n_spent; /* since the daemon could last be wrong about the time */
 
 	/* In this life. */
+	bool has_asked;
 	int n_in_flight;
 	int64_t held_until_mono_ms;    /* told to wait; 0 = not so */
 	int64_t refused_since_mono_ms; /* 0 = not so; then probes go by other rules */

@@ -326,7 +326,7 @@ START_TEST(test_polls_are_spent_where_jobs_end)
 	ck_assert_int_gt(early, 4 * there);
 	ck_assert_int_lt(there, 30000);
 	ck_assert_int_eq(there, schedule_next_ms(&policy, 300000, false, UINT64_MAX));
-	ck_assert_int_lt(schedule_next_ms(&policy, 300000, true, UINT64_C(1) << 62), there / 2);
+	ck_assert_int_lt(schedule_next_ms(&policy, 300000, true, 0), there * 6 / 10);
 }
 END_TEST
 
@@ -394,6 +394,20 @@ START_TEST(test_forecast_is_kept)
 }
 END_TEST
 
+/* After a downtime: whoever has finished most likely goes first, all within the usual spread. */
+START_TEST(test_likely_ends_are_asked_about_first)
+{
+	for (size_t n = 1; n < 1000; n *= 3) {
+		int64_t widest = schedule_resume_ms(n, 0, UINT64_MAX);
+
+		ck_assert_int_eq(schedule_resume_ms(n, 1, 0), 0);
+		ck_assert_int_le(schedule_resume_ms(n, 1, UINT64_MAX - 1), widest / 8);
+		ck_assert_int_gt(schedule_resume_ms(n, 0.2, 0), schedule_resume_ms(n, 0.5, 0));
+		ck_assert_int_le(schedule_resume_ms(n, 0, 12345), widest);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("learn");
@@ -414,6 +428,7 @@ int main(void)
 	tcase_add_test(tcase, test_polls_are_spent_where_jobs_end);
 	tcase_add_test(tcase, test_k_costs_the_polls_that_were_asked_for);
 	tcase_add_test(tcase, test_forecast_is_kept);
+	tcase_add_test(tcase, test_likely_ends_are_asked_about_first);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 

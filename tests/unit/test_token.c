@@ -203,6 +203,8 @@ START_TEST(test_messages_keep_secrets)
 	ck_assert_int_eq(reply.kind, TOKEN_REPLY_THROTTLED);
 	ck_assert_ptr_null(strstr(reply.message, "1000.refresh"));
 	ck_assert_ptr_null(strstr(reply.message, "s3cret"));
+	read_text(200, "{\"error\": \"s3cr\\u0065t-of-ours\"}");
+	ck_assert_str_eq(reply.message, "HTTP 200 without a token: an error");
 	read_text(200, "{\"error\": \"new\\n\\u001b[31m\", \"error_description\": \"words\"}");
 	ck_assert_str_eq(reply.message, "HTTP 200 without a token: new??[31m: words");
 }
