@@ -61,6 +61,9 @@ int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms)
 
 /* ---- learned ---- */
 
+/* Noticed within a hundredth of its age: sooner is worth nobody's credits. */
+enum { CHECKS_PER_AGE_MAX = 128 };
+
 /* Checks a millisecond at this hazard. */
 static double density(const struct poll_policy *policy, double k, double hazard)
 {
@@ -91,9 +94,17 @@ static int64_t learned_ms(const struct poll_policy *policy, int64_t age_ms, doub
 int64_t schedule_next_ms(
         const struct poll_policy *policy, int64_t age_ms, bool is_first, uint64_t random)
 {
+	int64_t least = age_ms / CHECKS_PER_AGE_MAX;
+
 	if (!policy->curve)
 		return schedule_interval_ms(policy, age_ms);
-	return learned_ms(policy, age_ms, is_first ? 0.5 + (double)(random >> 11) * 0x1p-53 : 1);
+	int64_t wait =
+	        learned_ms(policy, age_ms, is_first ? 0.5 + (double)(random >> 11) * 0x1p-53 : 1);
+
+	/* Where jobs are so short that the budget cannot be spent on them, k tends to 0; one that
+	 * is stuck must not be asked for hours as if it were about to finish. */
+	return clamp(wait, least < policy->max_interval_ms ? least : policy->max_interval_ms,
+	        policy->max_interval_ms);
 }
 
 /*

@@ -262,8 +262,10 @@ static int post(struct ctl *ctl, struct client *client, const struct client_requ
 	struct json *json = NULL;
 	int code = client_ask(client, request, &answer);
 
-	if (code == CTL_OK)
+	if (code == CTL_OK && answer.body.len > 0)
 		code = answer_parse(&answer, &json);
+	else if (code == CTL_OK)
+		code = answer_check(&answer);
 	if (json)
 		view_print_any(ctl, json, json_root(json));
 	json_free(json);

@@ -131,7 +131,8 @@ class Changes(TestCase):
         self.assertEqual(daemon.reload().status, 200)
         self.assertEqual([job["id"] for job in daemon.jobs()], ["1"])
         gone = daemon.job("acme", "2")
-        self.assertEqual((gone["state"], gone["watched"], gone["next_poll"]), ("ADDED", False, None))
+        self.assertEqual((gone["state"], gone["watched"], gone["next_poll"]),
+                         ("ADDED", False, None))
         self.assertEqual(self.types(daemon, "2"), ["job.watched", "job.added", "job.unwatched"])
         # A request on its way may arrive yet.
         wait_for(lambda: daemon.status()["in_flight"] <= 1, "quiet")
