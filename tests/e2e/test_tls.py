@@ -131,6 +131,7 @@ class Certificates(TestCase):
         daemon = self.start(f"https://127.0.0.2:{listener.port}",
                             ca_file=str(directory / "ca.pem"))
         self.assert_tls_error(daemon)
+        wait_for(lambda: listener.heard, "the end of the connection")
         self.assertEqual(set(listener.heard), {b""})
 
     def test_tls_to_a_server_that_speaks_none(self):

@@ -12,6 +12,8 @@ enum {
 	DAY_MS = 24 * 60 * 60 * 1000,
 	POLLS_A_DAY = 24 * 60, /* far more than any schedule but the fastest would spend */
 	POLLS_A_START = 100,
+	POLLS_PER_JOB = 20, /* poll.polls_per_job, by default: what a job may cost on average */
+	JOBS_MIN = 100,     /* of an account, for an average that says something */
 };
 
 static bool has_ended(uint8_t state)
@@ -65,6 +67,26 @@ static void judge_cost(const struct world_job *job)
 	if (job->polls > most)
 		world_note_failure("job %s was polled %d times in %" PRId64 " days", job->id,
 		        job->polls, days);
+}
+
+/*
+ * The promise of polls_per_job. Only of a calm world, where no poll is a retry; twice as much is
+ * let pass, since what is learned comes only with the first jobs that finish.
+ */
+static void judge_average_cost(int account)
+{
+	int64_t n_jobs = 0, n_polls = 0;
+
+	for (size_t i = 0; i < world->n_jobs; i++) {
+		if (world->jobs[i].account != account)
+			continue;
+		n_jobs++;
+		n_polls += world->jobs[i].polls;
+	}
+	if (n_jobs >= JOBS_MIN && n_polls > 2 * POLLS_PER_JOB * n_jobs)
+		world_note_failure("account %s: a job costs %" PRId64
+		                   " polls on average, promised are %d",
+		        world->accounts[account].name, n_polls / n_jobs, POLLS_PER_JOB);
 }
 
 static void judge_views(sqlite3 *db)
@@ -123,6 +145,8 @@ void judge_end(void)
 		world_note_failure("there is no database at the end");
 		return;
 	}
+	for (size_t i = 0; !world->has_faults && i < world->n_accounts; i++)
+		judge_average_cost((int)i);
 	for (size_t i = 0; i < world->n_jobs; i++) {
 		judge_job(&world->jobs[i]);
 		judge_cost(&world->jobs[i]);
