@@ -5,10 +5,9 @@ import json
 import os
 import signal
 import subprocess
-import time
 import unittest
 
-from harness import BUILD, DEADLINE_S, QUIET_S, Stream, TestCase, assert_unchanged, wait_for
+from harness import BUILD, DEADLINE_S, QUIET_S, TestCase, assert_unchanged, wait_for
 
 CTL = BUILD / "src" / "ctl" / "bulkwatch"
 ACCOUNT = "acme"
@@ -200,7 +199,6 @@ class Deliveries(TestCase):
         old = self.stage.hook("old")
         daemon = self.start({"old": old})
         daemon.wait_finished(1)
-        (self.stage.dir / "hold").touch()
         # Its first run holds the job's later events back, so that older ones are laid before them.
         new = self.stage.hook("new", on=["job.*"], then=UNLESS_MENDED, **FAST)
         self.config({"old": old, "new": new}, jobs=0)
@@ -264,7 +262,6 @@ class Deliveries(TestCase):
         daemon = self.start({"good": self.stage.hook("good"),
                              "bad": self.stage.hook("bad", then="echo no; exit 7\n")})
         daemon.wait_finished(1)
-        daemon.wait_delivered(5) if False else None
         shown = json.loads(self.ctl("--json", "hooks", "test", "good"))
         self.assertEqual((shown["end"], shown["exit"], shown["delivered"]), ("exited", 0, True))
         self.assertIn("BULKWATCH_TEST=1", shown["environment"])
@@ -336,10 +333,9 @@ class Consume(TestCase):
         for record in records:
             other = by_hook[record.seq]
             self.assertEqual(record.event, other.event)
-            self.assertEqual({k: v for k, v in record.env.items() if k.startswith("BULKWATCH_")
-                              and k not in ("BULKWATCH_HOOK", "BULKWATCH_RUNTIME_DIR")},
-                             {k: v for k, v in other.env.items() if k.startswith("BULKWATCH_")
-                              and k != "BULKWATCH_HOOK"})
+            for variable, value in other.env.items():
+                if variable.startswith("BULKWATCH_") and variable != "BULKWATCH_HOOK":
+                    self.assertEqual(record.env[variable], value, variable)
             self.assertEqual(record.env["OWN"], "mine")
         self.end(process)
         # From where it stopped.

@@ -21,6 +21,14 @@ FAST = {"retry_first": "20ms", "retry_max": "100ms"}
 Hit = collections.namedtuple("Hit", "path headers body at")
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request, client_address):
+        """A client that goes away, as one that is stopped does, is no error."""
+
+
 class Receiver:
     """Keeps what it is sent; `answers` are taken one by one, the last for ever.
 
@@ -46,8 +54,7 @@ class Receiver:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever,
                                        kwargs={"poll_interval": 0.02}, daemon=True)
@@ -281,9 +288,7 @@ class Webhooks(TestCase):
         first = self.deliveries(daemon)[0]["history"][0]
         self.assertEqual((first["end"], first["exit"]), ("http", 0))
         self.assertTrue(first["output"])
-        server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", port), receiver.server.RequestHandlerClass)
-        server.daemon_threads = True
+        server = Server(("127.0.0.1", port), receiver.server.RequestHandlerClass)
         receiver.server = server
         receiver.thread = threading.Thread(target=server.serve_forever, daemon=True)
         receiver.thread.start()
