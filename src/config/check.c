@@ -130,12 +130,20 @@ void check_root(struct loader *l, const struct found *found)
 	const struct tree_node *runtime = found_node(found, "runtime_dir");
 	const struct tree_node *accounts = found_node(found, "accounts");
 	struct place whole = {0};
+	char address[CONFIG_ADDRESS_SIZE], quoted[QUOTE_SIZE];
+	uint16_t port;
 
 	if (strlen(l->config->runtime_dir) > max)
 		problems_add(&l->problems, runtime ? runtime->at : whole,
 		        "runtime_dir: longer than %zu bytes, so the paths of the sockets would be "
 		        "too long for the system (unix(7))",
 		        max);
+	if (l->config->metrics_listen &&
+	        !config_split_address(l->config->metrics_listen, address, &port))
+		problems_add(&l->problems, found_node(found, "metrics_listen")->at,
+		        "metrics_listen: expected a loopback address and a port, such as "
+		        "127.0.0.1:9464 or \"[::1]:9464\", found %s",
+		        problems_quote(quoted, l->config->metrics_listen));
 	if (l->accounts.n == 0 && (!accounts || accounts->kind == TREE_MAP))
 		problems_warn(&l->problems, whole,
 		        "there are no accounts, so there is nothing to "

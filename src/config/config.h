@@ -87,6 +87,8 @@ struct config {
 	int64_t retain_ms;
 	int64_t drain_timeout_ms;
 	int64_t max_clients;
+	char *metrics_listen;   /* as config_split_address() takes it; NULL = off */
+	char *metrics_textfile; /* absolute path; NULL = off */
 	struct config_poll poll;
 	struct config_datacenter *datacenters; /* built in first, then the file's own */
 	size_t n_datacenters;
@@ -131,6 +133,12 @@ void config_problems_print(const struct config_problems *problems, struct buf *o
 
 /* What is wrong with a job's name: "is empty", "holds a \"/\""; NULL if it is right. */
 const char *config_job_name_problem(const char *name);
+
+/* "127.0.0.1:9464" or "[::1]:9464", a numeric loopback address and a port from 1. False: it is not.
+ */
+enum { CONFIG_ADDRESS_SIZE = 46 };
+bool config_split_address(
+        const char *text, char address[static CONFIG_ADDRESS_SIZE], uint16_t *port);
 
 /* NULL if there is none. */
 const struct config_account *config_account_find(const struct config *config, const char *name);

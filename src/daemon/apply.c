@@ -25,14 +25,6 @@ static int commit_portion(struct apply *apply)
 	return journal_commit(apply->tracker->journal);
 }
 
-static int is_removed_by_hand(void *arg, const struct store_job *row)
-{
-	bool *is_removed = arg;
-
-	*is_removed = row->is_removed;
-	return 0;
-}
-
 static const struct hook_set *job_hooks(const struct apply *apply, const struct config_job *job)
 {
 	return job->has_hooks ? hooks_set_of(apply->tracker->hooks, apply->config, &job->hooks)
@@ -58,19 +50,11 @@ static int apply_job(struct apply *apply, const struct config_job *job)
 {
 	struct tracker *tracker = apply->tracker;
 	struct tracked *tracked = registry_find(tracker->registry, apply->account->handle, job->id);
-	bool is_removed = false;
 
 	if (tracked) {
 		keep_job(apply, tracked, job);
 		return 0;
 	}
-	int r = store_job_find(journal_store(tracker->journal), apply->account->name, job->id,
-	        is_removed_by_hand, &is_removed);
-
-	if (r < 0)
-		return r;
-	if (is_removed)
-		return 0;
 	struct tracker_wish wish = {
 	        .account = apply->account,
 	        .id = job->id,
@@ -80,7 +64,8 @@ static int apply_job(struct apply *apply, const struct config_job *job)
 	        .n_together = apply->n_jobs,
 	};
 
-	tracker_watch(tracker, &wish);
+	if (!tracker_watch(tracker, &wish))
+		return 0;
 	apply->result->n_watched++;
 	return commit_portion(apply);
 }

@@ -358,6 +358,7 @@ bool tracker_observe(
 struct found {
 	struct tracker *tracker;
 	struct tracked *tracked;
+	bool is_removed; /* by hand */
 };
 
 /* A job that was watched before keeps what is known of it; a finished one stays finished. */
@@ -397,6 +398,7 @@ static int take_row_and_key(void *arg, const struct store_job *row)
 	struct found *found = arg;
 
 	take_row(arg, row);
+	found->is_removed = row->is_removed;
 	registry_set_key(found->tracker->registry, found->tracked, row->key);
 	return 0;
 }
@@ -409,7 +411,7 @@ static void count_job(struct tracker *tracker, struct tracked *tracked)
 	account->n_unknown += is_unknown(&tracked->job);
 }
 
-void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
+bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 {
 	struct now now = loop_now(tracker->loop);
 	struct account *account = wish->account;
@@ -421,6 +423,10 @@ void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	tracked->job.since_wall_ms = now.wall_ms;
 	int r = store_job_find(store, account->name, wish->id, take_row_and_key, &found);
 
+	if (found.is_removed && !wish->is_from_socket) {
+		registry_remove(tracker->registry, tracked);
+		return false;
+	}
 	tracked->watched_since_wall_ms = now.wall_ms;
 	tracked->job.watched_mono_ms = now.mono_ms;
 	tracked->job.is_overdue_told = false;
@@ -442,9 +448,10 @@ void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 
 	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, r < 0 ? r : 0) ||
 	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
-		return;
+		return true;
 	change->key = row.key;
 	change->seq = append_event(tracker, tracked, &view, NULL, &event, row.key);
+	return true;
 }
 
 void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed)

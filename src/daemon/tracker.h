@@ -51,9 +51,9 @@ struct tracker_wish {
 	bool is_from_socket;
 	size_t n_together; /* how many are added at once: their first polls are spread */
 };
-/* Job row and job.watched, written for the next commit; in the registry at once, without a key
- * until then. */
-void tracker_watch(struct tracker *tracker, const struct tracker_wish *wish);
+/* False: the configuration wishes for a job that was removed by hand. Job row and job.watched,
+ * written for the next commit; in the registry at once, without a key until then. */
+bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish);
 /* is_removed: by hand, so that the configuration does not bring it back. */
 void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed);
 /* By somebody's wish: not polled until resumed. Takes effect in memory at once, on disk with the

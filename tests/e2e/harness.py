@@ -443,9 +443,12 @@ class Stage:
         return path
 
     def program(self, name, text):
+        """Renamed into place: one that is open for writing cannot be started (ETXTBSY)."""
         path = self.dir / name
-        path.write_text(text)
-        path.chmod(0o755)
+        partial = self.dir / (name + ".new")
+        partial.write_text(text)
+        partial.chmod(0o755)
+        partial.rename(path)
         return path
 
     def hook(self, name="hook", before="", then="", **options):
