@@ -254,7 +254,8 @@ const struct option options[] = {
                 .is_supported = true,
                 .offset = offsetof(struct config_account, credits_per_day),
                 .help = "Polls never spend more of Zoho's API credits than this in any rolling 24 "
-                        "hours."},
+                        "hours. Accounts with the same refresh token spend them together, at most "
+                        "the lowest number of theirs."},
         {.scope = SCOPE_ACCOUNT,
                 .name = "max_in_flight",
                 .type = OPTION_INTEGER,

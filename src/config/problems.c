@@ -129,18 +129,21 @@ void config_problems_deinit(struct config_problems *problems)
 	*problems = (struct config_problems){0};
 }
 
+void config_problem_print(const struct config_problem *problem, struct buf *out)
+{
+	buf_addf(out, "%s:", problem->file);
+	if (problem->line > 0)
+		buf_addf(out, "%zu:", problem->line);
+	if (problem->line > 0 && problem->column > 0)
+		buf_addf(out, "%zu:", problem->column);
+	buf_addf(out, " %s: %s", problem->is_warning ? "warning" : "error", problem->words);
+}
+
 void config_problems_print(const struct config_problems *problems, struct buf *out)
 {
 	for (size_t i = 0; i < problems->n; i++) {
-		const struct config_problem *problem = &problems->list[i];
-
-		buf_addf(out, "%s:", problem->file);
-		if (problem->line > 0)
-			buf_addf(out, "%zu:", problem->line);
-		if (problem->line > 0 && problem->column > 0)
-			buf_addf(out, "%zu:", problem->column);
-		buf_addf(out, " %s: %s\n", problem->is_warning ? "warning" : "error",
-		        problem->words);
+		config_problem_print(&problems->list[i], out);
+		buf_addc(out, '\n');
 	}
 }
 

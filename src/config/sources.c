@@ -56,7 +56,9 @@ void sources_add_file(struct loader *l, const char *shown)
 	struct place whole = {.file = (uint32_t)(source - l->sources)};
 	cleanup(mem_free_p) char *text = NULL;
 	size_t len;
-	int r = path_read(shown, TREE_TEXT_MAX_BYTES, !is_main, &text, &len);
+	/* A check may read from a pipe; a daemon must never wait for one. */
+	bool may_be_pipe = is_main && (l->flags & LOADER_CHECK);
+	int r = path_read(shown, TREE_TEXT_MAX_BYTES, !may_be_pipe, &text, &len);
 
 	if (r < 0)
 		problems_add(&l->problems, whole, "cannot be read: %s", read_words(r));

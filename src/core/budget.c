@@ -85,6 +85,31 @@ void budget_set_ceiling(struct budget *budget, int64_t ceiling)
 	unreserve(budget, total(budget) - ceiling);
 }
 
+/* What is used of a slot, by how many slots it lies back. */
+static int64_t used(const struct budget *budget, int64_t ago)
+{
+	int64_t slot = budget->head - ago;
+
+	if (slot < 0)
+		return 0;
+	return budget->slots[place_of(slot)] - (ago == 0 ? budget->reserved : 0);
+}
+
+void budget_take_over(
+        struct budget *budget, const struct budget *other, int64_t at_ms, bool is_apart)
+{
+	struct budget theirs = at(other, at_ms);
+
+	advance(budget, at_ms);
+	for (int64_t ago = 0; ago < BUDGET_SLOTS && ago <= budget->head; ago++) {
+		int64_t n = used(&theirs, ago) - (is_apart ? 0 : used(budget, ago));
+
+		if (n > 0)
+			budget->slots[place_of(budget->head - ago)] += n;
+	}
+	unreserve(budget, total(budget) - budget->ceiling);
+}
+
 int64_t budget_block(const struct budget *budget)
 {
 	int64_t block = budget->ceiling / BLOCKS;

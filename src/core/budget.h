@@ -38,6 +38,16 @@ struct budget {
 void budget_set_ceiling(struct budget *budget, int64_t ceiling);
 int64_t budget_block(const struct budget *budget);
 
+/*
+ * What was spent of `other` counts here as well, with or without having been reserved here.
+ * is_apart: none of it is counted here yet, so it is added. Else some or all of it may be, and each
+ * slot comes to hold at least what the other's holds: whoever used the other before has then still
+ * spent no less here, and doing it again changes nothing. Both run on the same clock. Zoho's word
+ * stays.
+ */
+void budget_take_over(
+        struct budget *budget, const struct budget *other, int64_t at_ms, bool is_apart);
+
 /* Spent in the last 24 hours, what is reserved not included; by the end of the slot at the latest.
  */
 int64_t budget_spent(const struct budget *budget, int64_t at_ms);

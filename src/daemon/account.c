@@ -18,6 +18,7 @@ enum { TOKEN_LOOK_EVERY_MS = 1000 };
 struct accounts {
 	struct http *http;
 	struct grants *grants;
+	struct ledgers *ledgers;
 	struct account **list; /* owned, by handle */
 	size_t n;
 	struct datacenter **datacenters; /* owned */
@@ -31,12 +32,18 @@ struct accounts *accounts_new(
 
 	accounts->http = http;
 	accounts->grants = grants_new(loop, http, rng, state_dir);
+	accounts->ledgers = ledgers_new(loop_now(loop));
 	return accounts;
 }
 
 struct grants *accounts_grants(const struct accounts *accounts)
 {
 	return accounts->grants;
+}
+
+struct ledgers *accounts_ledgers(const struct accounts *accounts)
+{
+	return accounts->ledgers;
 }
 
 static void datacenter_free(struct datacenter *datacenter)
@@ -70,11 +77,12 @@ struct accounts *accounts_free(struct accounts *accounts)
 
 		heap_deinit(&account->due);
 		learned_free(account->learned);
-		free(account->ledger);
+		ledger_leave(account);
 		drop_credentials(account);
 		free(account->name);
 		free(account);
 	}
+	ledgers_free(accounts->ledgers);
 	grants_free(accounts->grants);
 	for (size_t i = 0; i < accounts->n_datacenters; i++)
 		datacenter_free(accounts->datacenters[i]);
@@ -446,27 +454,37 @@ static void write_token(struct json_out *w, const struct account *account, struc
 	json_close_object(w);
 }
 
-/* Why it does not poll as it would, in words; NULL = it does. */
-static const char *write_state(struct json_out *w, const struct account *account, struct now now)
+struct account_state account_state(const struct account *account, struct now now)
 {
 	const struct gate *gate = &account->gate;
 
 	if (gate->state == GATE_OK && waits_long_for_token(account, now.mono_ms)) {
 		const char *problem = grant_problem(account->grant);
 
-		json_put_string(w, "state", gate_state_name(GATE_HELD));
-		json_put_string(w, "reason", error_class_name(ERROR_GRANT));
-		return problem[0] ? problem : "too many access tokens were asked for";
+		return (struct account_state){
+		        .state = GATE_HELD,
+		        .reason = error_class_name(ERROR_GRANT),
+		        .detail = problem[0] ? problem : "too many access tokens were asked for",
+		};
 	}
-	if (gate->state == GATE_OK && account->ledger && ledger_is_spent(account->ledger, now)) {
-		json_put_string(w, "state", gate_state_name(GATE_HELD));
-		json_put_string(w, "reason", "credits");
-		return "its credits of 24 hours are spent";
-	}
-	json_put_string(w, "state", gate_state_name(gate->state));
-	json_put_string(
-	        w, "reason", gate->state == GATE_OK ? NULL : error_class_name(gate->reason));
-	return gate->state == GATE_OK ? NULL : account->problem;
+	if (gate->state == GATE_OK && account->ledger && ledger_is_spent(account->ledger, now))
+		return (struct account_state){
+		        .state = GATE_HELD,
+		        .reason = "credits",
+		        .detail = "its credits of 24 hours are spent",
+		};
+	if (gate->state == GATE_OK)
+		return (struct account_state){.state = GATE_OK};
+	return (struct account_state){
+	        .state = gate->state,
+	        .reason = error_class_name(gate->reason),
+	        .detail = account->problem,
+	};
+}
+
+int64_t account_token_expires_wall_ms(const struct account *account, struct now now)
+{
+	return account->grant ? grant_expires_wall_ms(account->grant, now) : 0;
 }
 
 void account_write(
@@ -481,9 +499,11 @@ void account_write(
 	json_put_string(w, "name", account->name);
 	json_put_string(w, "datacenter", account->datacenter->name);
 	json_put_string(w, "service", config_service_name(account->service));
-	const char *detail = write_state(w, account, now);
+	struct account_state state = account_state(account, now);
 
-	json_put_string(w, "detail", detail);
+	json_put_string(w, "state", gate_state_name(state.state));
+	json_put_string(w, "reason", state.reason);
+	json_put_string(w, "detail", state.detail);
 	json_put_time(w, "since", gate->since_wall_ms);
 	json_put_time(w, "next_probe", wait >= 0 ? now.wall_ms + wait : 0);
 	json_put_integer(w, "jobs", (int64_t)account->n_jobs);
@@ -495,7 +515,7 @@ void account_write(
 	json_put_integer(w, "credits_per_day", account->credits_per_day);
 	json_close_object(w);
 	if (account->ledger)
-		ledger_write_json(w, "ledger", account->ledger, now);
+		ledger_write_json(w, "ledger", account->ledger, account, now);
 	else
 		json_put_null(w, "ledger");
 	learned_write_durations(w, account->learned);

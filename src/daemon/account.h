@@ -14,6 +14,7 @@
 #include "core/gate.h"
 #include "core/schedule.h"
 #include "daemon/hooks.h"
+#include "daemon/metrics.h"
 #include "daemon/secret.h"
 #include "daemon/token.h"
 #include "net/http.h"
@@ -30,6 +31,7 @@ struct datacenter {
 	bool is_configured;
 	struct account *waiting, **waiting_tail; /* for one of the host's connections, in order */
 	char problem[256];                       /* the last failure that counted for the circuit */
+	struct metrics_datacenter metrics;
 };
 
 struct account {
@@ -67,7 +69,9 @@ struct account {
 	size_t n_unknown; /* of these: Zoho's last answer was "no such job" */
 	uint64_t n_polls, n_answers;
 	struct learned *learned; /* of its jobs' durations; NULL until needed (daemon/thrift) */
-	struct ledger *ledger;   /* of its credits; likewise */
+	struct ledger *ledger;   /* of its credits, joined (daemon/sharing); NULL: no use yet */
+	bool is_ledger_new;      /* which one it is, is to be written with that one */
+	struct metrics_account metrics;
 };
 
 /* state_dir: where access tokens outlive a restart. */
@@ -94,6 +98,7 @@ struct account *accounts_add_gone(
         struct accounts *accounts, const char *name, const char *datacenter);
 
 struct grants *accounts_grants(const struct accounts *accounts);
+struct ledgers *accounts_ledgers(const struct accounts *accounts);
 
 /* Looks at the secrets' files, at most once a second. True: one of them is a new one. */
 bool account_look_at_secrets(struct account *account, struct now now);
@@ -114,6 +119,15 @@ void account_token_accepted(struct account *account, uint32_t generation);
  * a new one; once, for a new one that is refused too is no matter of tokens. */
 bool account_token_refused(struct account *account, struct now now);
 
+/* What people are told of it. */
+struct account_state {
+	enum gate_state state;
+	const char *reason; /* a word; NULL if ok */
+	const char *detail; /* a sentence; NULL if ok */
+};
+struct account_state account_state(const struct account *account, struct now now);
+/* When its access token ends; 0 = there is none, or nobody knows. */
+int64_t account_token_expires_wall_ms(const struct account *account, struct now now);
 /* The account's state as JSON members (no braces): for the sockets and for events. */
 void account_write(
         struct json_out *w, const char *key, const struct account *account, struct now now);

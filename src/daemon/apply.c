@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/hooks.h"
+#include "daemon/sharing.h"
 #include "util/str.h"
 
 enum { PORTION = 5000 };
@@ -120,7 +121,11 @@ static int unwatch_rest(struct apply *apply)
 int apply_places(struct tracker *tracker, const struct config *config, struct buf *words)
 {
 	hooks_apply(tracker->hooks, config);
-	return accounts_apply(tracker->accounts, config, tracker->hooks, words);
+	int r = accounts_apply(tracker->accounts, config, tracker->hooks, words);
+
+	if (!r)
+		sharing_apply(tracker);
+	return r;
 }
 
 int apply_jobs(struct tracker *tracker, struct config *config, struct apply_result *result)

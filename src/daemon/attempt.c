@@ -1,6 +1,8 @@
 /* One attempt of a delivery: claimed, started, ended, recorded. */
 #include <errno.h>
 #include <stdio.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,14 +82,15 @@ static void write_dead_data(const struct hooks *hooks, const struct outcome *out
 	const struct delivery *delivery = outcome->delivery;
 	size_t shown =
 	        outcome->output_len < OUTPUT_SHOWN_BYTES ? outcome->output_len : OUTPUT_SHOWN_BYTES;
-	char id[EVENT_ID_SIZE];
+	char id[EVENT_ID_SIZE], delivery_id[24];
 	struct json_out w;
 
+	snprintf(delivery_id, sizeof(delivery_id), "%" PRId64, delivery->id);
 	event_id(store_instance(journal_store(hooks->journal)), delivery->event_seq, id);
 	json_out_init(&w, out, false);
 	json_open_object(&w, NULL);
 	json_put_string(&w, "hook", hook_of(hooks, delivery)->name);
-	json_put_integer(&w, "delivery_id", delivery->id);
+	json_put_string(&w, "delivery_id", delivery_id);
 	json_put_string(&w, "event_id", id);
 	json_put_integer(&w, "event_seq", delivery->event_seq);
 	json_put_string(&w, "event_type", event_type_name(event->type));
@@ -179,6 +182,16 @@ static void log_outcome(const struct hooks *hooks, const struct outcome *outcome
 		        (long long)(outcome->next_wall_ms - outcome->ended_wall_ms));
 }
 
+static void count_outcome(struct metrics_hook *metrics, const struct outcome *outcome)
+{
+	metrics->n_delivered += outcome->state == DELIVERY_DELIVERED;
+	metrics->n_failed += outcome->state == DELIVERY_PENDING;
+	metrics->n_dead += outcome->state == DELIVERY_DEAD;
+	if (outcome->duration_ms >= 0)
+		metrics_observe(&metrics->attempt, &metrics_program_bounds,
+		        (double)outcome->duration_ms / 1000);
+}
+
 static void keep_unsaved(struct hooks *hooks, struct outcome *outcome)
 {
 	outcome->next = hooks->unsaved;
@@ -196,6 +209,7 @@ static void outcome_on_done(struct journal_change *change, bool is_committed)
 		return;
 	}
 	log_outcome(hooks, outcome);
+	count_outcome(&hook_of(hooks, delivery)->metrics, outcome);
 	hooks_give_place(hooks, delivery);
 	if (outcome->state == DELIVERY_PENDING) {
 		delivery->next_mono_ms = outcome->next_mono_ms;

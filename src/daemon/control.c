@@ -45,6 +45,8 @@ static const struct route {
                 " state hook limit before "},
         {LISTEN_GET, "/v1/deliveries/{id}", DOOR_BOTH, control_get_delivery, ""},
         {LISTEN_POST, "/v1/deliveries/{id}/retry", DOOR_ADMIN, control_retry_delivery, ""},
+        {LISTEN_GET, "/v1/openapi.json", DOOR_BOTH, control_get_openapi, ""},
+        {LISTEN_GET, "/metrics", DOOR_BOTH, control_get_metrics, ""},
         {LISTEN_GET, "/v1/backup", DOOR_ADMIN, control_get_backup, ""},
         {LISTEN_POST, "/v1/reload", DOOR_ADMIN, control_post_reload, ""},
 };
@@ -56,6 +58,8 @@ struct control *control_new(const struct control_context *context)
 	control->context = *context;
 	control->streams = streams_new(control);
 	control->waiters = waiters_new(control);
+	context->tracker->over = waiters_on_over;
+	context->tracker->over_arg = control->waiters;
 	control->backups = backups_new(control);
 	return control;
 }
@@ -64,6 +68,7 @@ struct control *control_free(struct control *control)
 {
 	if (!control)
 		return NULL;
+	control->context.tracker->over = NULL;
 	streams_free(control->streams);
 	waiters_free(control->waiters);
 	backups_free(control->backups);
@@ -349,6 +354,20 @@ void control_on_query(void *arg, struct listen_request *request)
 void control_on_admin(void *arg, struct listen_request *request)
 {
 	dispatch(arg, request, true);
+}
+
+void control_on_metrics(void *arg, struct listen_request *request)
+{
+	static const char words[] = "only GET /metrics is answered here\n";
+	enum listen_method method = listen_method(request);
+	bool is_known = strcmp(listen_path(request), "/metrics") == 0 &&
+	                (method == LISTEN_GET || method == LISTEN_HEAD);
+
+	if (is_known)
+		dispatch(arg, request, false);
+	else
+		listen_reply(
+		        request, 404, "text/plain; charset=utf-8", words, sizeof(words) - 1, NULL);
 }
 
 void control_publish(struct control *control)

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "daemon/control_private.h"
 #include "daemon/view.h"
+#include "util/err.h"
 #include "util/mem.h"
 #include "util/str.h"
 
@@ -47,7 +48,8 @@ static void answer_on_done(struct journal_change *change, bool is_committed)
 	else if (call.request && journal_is_full(answer->control->context.tracker->journal))
 		call_problem(&call, 507, "%s", no_room);
 	else if (call.request)
-		call_problem(&call, 500, "the database failed: ask again whether anything was changed");
+		call_problem(
+		        &call, 500, "the database failed: ask again whether anything was changed");
 	free(answer->account);
 	free(answer->id);
 	free(answer);
@@ -111,15 +113,6 @@ static bool read_member(struct call *call, const struct json_node *member, struc
 	return false;
 }
 
-static bool is_fit_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len >= 1 && len <= JOB_NAME_MAX_BYTES && str_is_utf8(name, len, NULL) &&
-	       !str_has_control(name, len) && !strchr(name, '/') &&
-	       !str_is_digits(name, 1, JOB_NAME_MAX_BYTES);
-}
-
 static bool check_wish(struct call *call, const struct job_wish *wish, struct account **account)
 {
 	if (!wish->account || !wish->id) {
@@ -130,11 +123,10 @@ static bool check_wish(struct call *call, const struct job_wish *wish, struct ac
 		call_problem(call, 400, "id: 1 to %d digits were expected", JOB_ID_MAX);
 		return false;
 	}
-	if (wish->name && !is_fit_name(wish->name)) {
-		call_problem(call, 400,
-		        "name: 1 to %d bytes of UTF-8 were expected, no control character, no '/', "
-		        "not digits alone",
-		        JOB_NAME_MAX_BYTES);
+	const char *name_problem = wish->name ? config_job_name_problem(wish->name) : NULL;
+
+	if (name_problem) {
+		call_problem(call, 400, "name: it %s", name_problem);
 		return false;
 	}
 	*account = accounts_find(call->control->context.tracker->accounts, wish->account);
@@ -194,6 +186,22 @@ void control_post_job(struct call *call)
 		watch(call, &wish, account);
 }
 
+/* What takes no members is given none, or an empty object. */
+static bool has_no_members(struct call *call)
+{
+	cleanup(json_free_p) struct json *json = NULL;
+	size_t len;
+	const char *body = listen_body(call->request, &len);
+
+	if (len == 0)
+		return true;
+	if (json_parse(body, len, BODY_MAX_BYTES, &json) == JSON_OK &&
+	        json_root(json)->type == JSON_OBJECT && !json_first(json, json_root(json)))
+		return true;
+	call_problem(call, 400, "the body: nothing was expected, or an empty object");
+	return false;
+}
+
 /* ---- one job ---- */
 
 /* The watched job of the path, ready to be changed; NULL: answered. */
@@ -201,7 +209,7 @@ static struct tracked *job_to_change(struct call *call)
 {
 	struct tracked *tracked = call_job(call);
 
-	if (!call_has_room(call))
+	if (!has_no_members(call) || !call_has_room(call))
 		return NULL;
 	if (!tracked)
 		call_problem(call, 404, "account %.63s has no watched job %.63s", call->account,
@@ -260,15 +268,26 @@ void control_resume_job(struct call *call)
 
 /* ---- the configuration ---- */
 
+int control_reload_status(int result)
+{
+	if (result >= 0)
+		return result == 0 ? 200 : 422;
+	return result == ERR_FULL ? 507 : 500;
+}
+
 void control_post_reload(struct call *call)
 {
 	const struct control_context *context = &call->control->context;
 	cleanup(buf_deinit) struct buf body = {0};
-	int r = context->reload(context->reload_arg, &body);
+	int r;
+
+	if (!has_no_members(call))
+		return;
+	r = context->reload(context->reload_arg, &body);
 
 	if (r == 0)
 		call_reply(call, 200, &body);
 	else
-		listen_reply(call->request, r > 0 ? 422 : 500, "application/problem+json",
+		listen_reply(call->request, control_reload_status(r), "application/problem+json",
 		        buf_str(&body), body.len, NULL);
 }

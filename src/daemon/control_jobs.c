@@ -144,25 +144,37 @@ static void answer_unknown(struct call *call)
 		call_problem(call, 404, "there is no account %.63s", call->account);
 }
 
-void control_get_job_as(struct call *call, int status)
+int control_write_job(struct call *call, struct buf *body)
 {
-	cleanup(buf_deinit) struct buf body = {0};
 	const struct tracked *tracked = call_job(call);
 	struct writer writer;
 	struct find find = {.call = call, .writer = &writer};
 
-	json_out_init(&writer.w, &body, false);
+	json_out_init(&writer.w, body, false);
 	int r = tracked ? write_tracked(call, &writer, tracked)
 	                : store_job_find(
 	                          call_store(call), call->account, call->id, write_row, &find);
 
 	json_out_deinit(&writer.w);
+	return r;
+}
+
+void control_reply_job(struct call *call, int r, int status, const struct buf *body)
+{
 	if (r < 0)
 		call_problem(call, 500, "the database cannot be read");
 	else if (r == STORE_E_NONE)
 		answer_unknown(call);
 	else
-		call_reply(call, status, &body);
+		call_reply(call, status, body);
+}
+
+void control_get_job_as(struct call *call, int status)
+{
+	cleanup(buf_deinit) struct buf body = {0};
+	int r = control_write_job(call, &body);
+
+	control_reply_job(call, r, status, &body);
 }
 
 void control_get_job(struct call *call)

@@ -60,7 +60,11 @@ struct store *call_store(const struct call *call);
 
 /* ---- handlers ---- */
 
-/* The job of the path, with this status; 404 if there is none. */
+/* The job of the path as JSON: 0, STORE_E_NONE or an error; and that as the answer, 404 if there is
+ * none. */
+int control_write_job(struct call *call, struct buf *body);
+void control_reply_job(struct call *call, int r, int status, const struct buf *body);
+/* Both in one. */
 call_answer_fn control_get_job_as, control_get_delivery_as;
 
 call_fn control_get_status, control_get_accounts, control_get_hooks; /* control_status.c */
@@ -74,5 +78,7 @@ call_fn control_get_deliveries, control_get_delivery,
         control_retry_delivery; /* control_deliveries.c */
 call_fn control_test_hook;      /* control_hook_test.c */
 call_fn control_replay_hook;    /* control_replay.c */
+call_fn control_get_openapi;    /* control_openapi.c */
+call_fn control_get_metrics;    /* control_metrics.c */
 call_fn control_get_backup;     /* backups.c */
 call_fn control_get_events;     /* streams.c */

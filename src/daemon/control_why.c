@@ -8,8 +8,10 @@
 #include "daemon/control_private.h"
 #include "daemon/learned.h"
 #include "daemon/ledger.h"
+#include "daemon/sharing.h"
 #include "daemon/thrift.h"
 #include "util/mem.h"
+#include "util/str.h"
 
 enum { REASONS_MAX = 12, NEVER = -1 };
 
@@ -64,16 +66,19 @@ static void add_turn(struct why *why, const struct interval *interval)
 {
 	const struct tracked *tracked = why->tracked;
 	int64_t due = heap_key(&why->account->due, &tracked->due);
-	char text[CLOCK_DURATION_SIZE];
+	char text[CLOCK_DURATION_SIZE], failures[32];
 
 	clock_format_duration(interval->wait_ms / 1000 * 1000, text);
+	if (tracked->job.n_failures == 1)
+		str_copy(failures, sizeof(failures), "poll brought");
+	else
+		snprintf(failures, sizeof(failures), "%u polls brought", tracked->job.n_failures);
 	if (tracked->is_asked_for)
 		add(why, "asked", due, "somebody asked for it");
 	else if (tracked->job.kind == JOB_PENDING && tracked->job.n_failures == 0)
 		add(why, "first", due, "its first poll");
 	else if (tracked->job.n_failures > 0)
-		add(why, "backoff", due, "the last %u polls brought no answer about it",
-		        tracked->job.n_failures);
+		add(why, "backoff", due, "the last %s no answer about it", failures);
 	else if (interval->policy.curve)
 		add(why, "learned", due,
 		        "jobs like it that are as old are asked every %s or so, as likely as they "
@@ -126,8 +131,10 @@ static void add_credits(struct why *why)
 
 	if (ledger && ledger_is_spent(ledger, now))
 		add(why, "credits", ledger_closed_until_mono(ledger, now.mono_ms),
-		        "the account's %" PRId64 " credits of 24 hours are spent",
-		        why->account->credits_per_day);
+		        "the %" PRId64 " credits of 24 hours %s are spent",
+		        ledger->budget.ceiling,
+		        ledger->n_users > 1 ? "that the account shares with others"
+		                            : "of the account");
 }
 
 static void add_limits(struct why *why)
@@ -309,9 +316,9 @@ static void write_plan(struct call *call, struct json_out *w, struct account *ac
 {
 	struct tracker *tracker = call->control->context.tracker;
 	const struct learned *learned = thrift_learned(tracker, account);
-	const struct ledger *ledger = thrift_ledger(tracker, account);
+	const struct ledger *ledger = sharing_ledger(tracker, account);
 
-	if (!learned || !ledger)
+	if (!learned)
 		return;
 	json_open_object(w, NULL);
 	json_put_string(w, "account", account->name);
@@ -319,7 +326,10 @@ static void write_plan(struct call *call, struct json_out *w, struct account *ac
 	json_put_number(w, "jobs_per_day", learned_jobs_a_day(learned, call->now));
 	json_put_integer(w, "polls_per_job", account->policy.polls_per_job);
 	json_put_number(w, "affordable_polls_per_job", thrift_polls(tracker, account));
-	ledger_write_json(w, "ledger", ledger, call->now);
+	if (ledger)
+		ledger_write_json(w, "ledger", ledger, account, call->now);
+	else
+		json_put_null(w, "ledger");
 	learned_write_durations(w, learned);
 	learned_write_forecast(w, learned, &account->policy, call->now);
 	json_close_object(w);

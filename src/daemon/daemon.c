@@ -28,6 +28,7 @@
 #include "daemon/retention.h"
 #include "daemon/thrift.h"
 #include "daemon/service.h"
+#include "daemon/textfile.h"
 #include "net/listen.h"
 #include "util/err.h"
 #include "util/log.h"
@@ -60,6 +61,9 @@ struct daemon {
 	struct control *control;
 	struct listen_group *group;
 	struct listen *query, *admin;
+	struct listen *tcp; /* for metrics alone; NULL = off */
+	struct textfile *textfile;
+	struct metrics metrics;
 	struct service service;
 	struct notify_sockets sockets; /* that the service manager opened, until they are ours */
 	int runtime_lock;
@@ -168,6 +172,8 @@ static void daemon_on_turn_end(void *arg)
 	}
 	stop_if_drained(daemon);
 	set_timer(daemon);
+	metrics_observe(&daemon->metrics.turn, &metrics_work_bounds,
+	        (double)loop_turn_us(daemon->loop) / 1e6);
 }
 
 static void daemon_on_timer(void *arg)
@@ -179,16 +185,18 @@ static void daemon_on_timer(void *arg)
 
 static void report_problems(const struct config_problems *problems)
 {
-	for (size_t i = 0; i < problems->n; i++) {
-		const struct config_problem *p = &problems->list[i];
+	cleanup(buf_deinit) struct buf words = {0};
 
-		log_at(p->is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s:%zu:%zu: %s",
-		        p->file, p->line, p->column, p->words);
+	for (size_t i = 0; i < problems->n; i++) {
+		buf_clear(&words);
+		config_problem_print(&problems->list[i], &words);
+		log_at(problems->list[i].is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s",
+		        words.data);
 	}
 }
 
 static void write_problems(
-        struct buf *out, const struct config_problems *problems, const char *detail)
+        struct buf *out, const struct config_problems *problems, int status, const char *detail)
 {
 	struct json_out w;
 
@@ -196,7 +204,7 @@ static void write_problems(
 	json_open_object(&w, NULL);
 	json_put_string(&w, "type", "about:blank");
 	json_put_string(&w, "title", "The configuration was refused; the old one stays in force");
-	json_put_integer(&w, "status", 422);
+	json_put_integer(&w, "status", status);
 	json_put_string(&w, "detail", detail);
 	json_open_array(&w, "errors");
 	for (size_t i = 0; i < problems->n; i++) {
@@ -251,6 +259,9 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 	struct apply_result result;
 	int r = apply_places(&daemon->tracker, config, &words);
 
+	daemon->tracker.has_account_news =
+	        true; /* another token or place opens an account's gate */
+
 	if (!r)
 		r = apply_jobs(&daemon->tracker, config, &result);
 	config_free(daemon->config);
@@ -262,6 +273,7 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 		return r;
 	}
 	probe_paused(daemon);
+	textfile_set(daemon->textfile, config->metrics_textfile);
 	write_applied(result_json, &result);
 	log_notice("configuration reloaded: %zu jobs watched, %zu no longer, %zu kept",
 	        result.n_watched, result.n_unwatched, result.n_kept);
@@ -286,7 +298,8 @@ static int reload(struct daemon *daemon, struct buf *result_json)
 		        keys.len > 0 ? mem_printf("these keys need a restart: %s", keys.data)
 		                     : mem_strdup(r < 0 ? err_text(r) : "the file has errors");
 
-		write_problems(result_json, &problems, why);
+		write_problems(result_json, &problems,
+		        control_reload_status(r ? r : CONFIG_E_INVALID), why);
 		log_with(LOG_LEVEL_ERROR, fields,
 		        "reload refused, the old configuration stays in force: %s", why);
 		config_free(config);
@@ -304,6 +317,11 @@ static int daemon_reload(void *arg, struct buf *result_json)
 	service_reloading(&daemon->service);
 	int r = reload(daemon, result_json);
 
+	daemon->metrics.is_reload_refused = r != 0;
+	daemon->metrics.n_refused_reloads += r != 0;
+	daemon->metrics.n_reloads += r == 0;
+	if (r == 0)
+		daemon->metrics.reloaded_wall_ms = loop_now(daemon->loop).wall_ms;
 	service_reloaded(&daemon->service);
 	return r;
 }
@@ -346,7 +364,7 @@ static int load_config(struct daemon *daemon, const char *file)
 
 	report_problems(&problems);
 	if (r > 0)
-		log_error("%s: %zu errors; bulkwatchd --check shows them all", file,
+		log_error("%s: not usable, errors: %zu; bulkwatchd --check shows them all", file,
 		        problems.n_errors);
 	else if (r < 0)
 		log_error("%s: %s", file, err_text(r));
@@ -425,6 +443,29 @@ static int max_clients(const struct config *config)
 	return (int)(room > 1 ? room : 1);
 }
 
+/* It passes by the sockets' permissions, so it is off unless somebody wants it. */
+static int listen_for_metrics(struct daemon *daemon)
+{
+	const char *text = daemon->config->metrics_listen;
+	char address[CONFIG_ADDRESS_SIZE];
+	uint16_t port;
+	int r;
+
+	if (!text || !config_split_address(text, address, &port))
+		return 0;
+	r = listen_tcp_new(
+	        daemon->group, address, port, control_on_metrics, daemon->control, &daemon->tcp);
+	if (r == 0)
+		return 0;
+	log_error("metrics_listen %s: %s", text, err_text(r));
+	return r == -EADDRINUSE ? DAEMON_BUSY : DAEMON_CONFIG;
+}
+
+static void write_metrics(void *arg, struct buf *out)
+{
+	control_write_metrics(arg, out);
+}
+
 static int open_doors(struct daemon *daemon)
 {
 	struct now now = loop_now(daemon->loop);
@@ -442,6 +483,9 @@ static int open_doors(struct daemon *daemon)
 	};
 	int r = listen_group_new(daemon->loop, max_clients(daemon->config), &daemon->group);
 
+	daemon->metrics.reloaded_wall_ms = now.wall_ms;
+	context.group = daemon->group;
+	context.metrics = &daemon->metrics;
 	daemon->control = control_new(&context);
 	if (r < 0) {
 		log_error("sockets: %s", err_text(r));
@@ -450,6 +494,11 @@ static int open_doors(struct daemon *daemon)
 	r = listen_on(daemon, "query", 0660, control_on_query, &daemon->query);
 	if (!r)
 		r = listen_on(daemon, "admin", 0600, control_on_admin, &daemon->admin);
+	if (!r)
+		r = listen_for_metrics(daemon);
+	daemon->textfile = textfile_new(daemon->loop, write_metrics, daemon->control);
+	if (!r)
+		textfile_set(daemon->textfile, daemon->config->metrics_textfile);
 	if (notify_drop_sockets(&daemon->sockets) > 0)
 		log_warning("sockets were handed over that are named neither query nor admin: "
 		            "closed");
@@ -480,8 +529,8 @@ static int make_parts(struct daemon *daemon)
 	daemon->timer = loop_timer_new(daemon->loop, daemon_on_timer, daemon);
 	loop_set_turn_end(daemon->loop, daemon_on_turn_end, daemon);
 	daemon->journal = journal_new(daemon->loop, daemon->store);
-	daemon->hooks = hooks_new(daemon->loop, daemon->children, daemon->http, daemon->journal,
-	        &daemon->rng);
+	daemon->hooks = hooks_new(
+	        daemon->loop, daemon->children, daemon->http, daemon->journal, &daemon->rng);
 	daemon->accounts =
 	        accounts_new(daemon->loop, daemon->http, &daemon->rng, daemon->config->state_dir);
 	daemon->registry = registry_new();
@@ -571,6 +620,8 @@ struct daemon *daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return NULL;
 	journal_abandon(daemon->journal);
+	textfile_free(daemon->textfile);
+	listen_free(daemon->tcp);
 	listen_free(daemon->admin);
 	listen_free(daemon->query);
 	listen_group_free(daemon->group);
@@ -618,7 +669,9 @@ static void write_rest(struct daemon *daemon)
 	tracker_write_all_contact(&daemon->tracker);
 	int r = journal_commit(daemon->journal);
 
-	if (r < 0) {
+	if (!r && !journal_is_full(daemon->journal))
+		r = store_mark_clean(daemon->store);
+	if (r < 0 && r != ERR_FULL) {
 		log_database_failed(r);
 		daemon->exit_code = exit_code_of(r);
 	}

@@ -240,13 +240,16 @@ bool hooks_info(const struct hooks *hooks, uint32_t handle, struct hook_info *in
 	        .origin = hook->origin ? hook->origin->base : NULL,
 	        .n_running = hook->n_running,
 	        .n_pending = hook->n_deliveries,
+	        .metrics = &hook->metrics,
 	};
 	for (uint32_t i = 0; i < hooks->n_chains; i++) {
 		const struct chain *chain = hooks->chains[i];
 
-		if (chain && chain->hook == handle && chain->first &&
-		        (info->oldest_seq == 0 || chain->first->event_seq < info->oldest_seq))
-			info->oldest_seq = chain->first->event_seq;
+		if (!chain || chain->hook != handle || !chain->first ||
+		        (info->oldest_seq && chain->first->event_seq >= info->oldest_seq))
+			continue;
+		info->oldest_seq = chain->first->event_seq;
+		info->oldest_wall_ms = chain->first->created_wall_ms;
 	}
 	return true;
 }

@@ -14,6 +14,7 @@
 
 #include "config/config.h"
 #include "daemon/journal.h"
+#include "daemon/metrics.h"
 #include "net/child.h"
 #include "net/http.h"
 #include "util/rng.h"
@@ -111,6 +112,8 @@ struct hook_info {
 	const char *origin;               /* of a webhook, without path and query; else NULL */
 	size_t n_running, n_pending;      /* n_pending with those that run */
 	int64_t oldest_seq;               /* of an event not delivered yet; 0 = none */
+	int64_t oldest_wall_ms;           /* when it was */
+	const struct metrics_hook *metrics;
 };
 /* False beyond the last. Names and config live until the next hooks_apply. */
 bool hooks_info(const struct hooks *hooks, uint32_t handle, struct hook_info *info);

@@ -24,6 +24,7 @@ struct hook {
 	size_t n_running;    /* places taken, claimed ones included */
 	size_t n_deliveries; /* open ones */
 	struct heap due;     /* struct chain by the mono time of its first delivery */
+	struct metrics_hook metrics;
 };
 
 /* What is open for one hook and one job (or account), oldest first: only the first may run. */

@@ -26,6 +26,7 @@ struct journal {
 	bool is_full;
 	struct loop_timer *room_timer;
 	struct loop_timer *checkpoint_timer;
+	struct metrics_journal metrics;
 };
 
 static void become_full(struct journal *journal)
@@ -103,6 +104,11 @@ void journal_set_published(struct journal *journal, journal_published_fn *publis
 	journal->published_arg = arg;
 }
 
+const struct metrics_journal *journal_metrics(const struct journal *journal)
+{
+	return &journal->metrics;
+}
+
 struct store *journal_store(const struct journal *journal)
 {
 	return journal->store;
@@ -172,6 +178,16 @@ void journal_abandon(struct journal *journal)
 		tell_changes(journal, false);
 }
 
+static int commit(struct journal *journal)
+{
+	int64_t began_us = clock_stopwatch_us();
+	int r = store_commit(journal->store);
+
+	metrics_observe(&journal->metrics.commit, &metrics_work_bounds,
+	        (double)(clock_stopwatch_us() - began_us) / 1e6);
+	return r;
+}
+
 int journal_commit(struct journal *journal)
 {
 	int64_t before = store_last_seq(journal->store);
@@ -181,11 +197,12 @@ int journal_commit(struct journal *journal)
 	if (journal->fatal)
 		return journal->fatal;
 	if (!error && was_dirty)
-		error = store_commit(journal->store);
+		error = commit(journal);
 	journal->error = 0;
 	if (error && error != ERR_FULL)
 		return error;
 	if (error) {
+		journal->metrics.n_full++;
 		store_rollback(journal->store);
 		become_full(journal);
 	}

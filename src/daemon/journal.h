@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/metrics.h"
 #include "net/loop.h"
 #include "store/store.h"
 
@@ -43,6 +44,7 @@ struct journal *journal_free(struct journal *journal);
 void journal_set_outbox(struct journal *journal, journal_offer_fn *offer, void *arg);
 void journal_set_published(struct journal *journal, journal_published_fn *published, void *arg);
 
+const struct metrics_journal *journal_metrics(const struct journal *journal);
 struct store *journal_store(const struct journal *journal);
 /* The disk is full: nothing should be written now, so nothing should be begun that must be written.
  */

@@ -1,58 +1,171 @@
 #include "daemon/ledger.h"
 
+#include <assert.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "daemon/account.h"
 #include "util/log.h"
 #include "util/mem.h"
+
+struct ledgers {
+	struct ledger **list; /* owned */
+	size_t n;
+	uint64_t last_id;
+	int64_t offset_ms;
+};
 
 static int64_t clock_of(const struct ledger *ledger, struct now now)
 {
 	return now.mono_ms + ledger->offset_ms;
 }
 
-static char *value_name(const char *account)
+/* ---- all of them ---- */
+
+struct ledgers *ledgers_new(struct now now)
 {
-	return mem_printf("ledger.%s", account);
+	struct ledgers *ledgers = MEM_NEW(struct ledgers);
+
+	ledgers->offset_ms = now.wall_ms - now.mono_ms;
+	return ledgers;
+}
+
+static void ledger_free(struct ledger *ledger)
+{
+	free(ledger->users);
+	free(ledger->name);
+	free(ledger);
+}
+
+struct ledgers *ledgers_free(struct ledgers *ledgers)
+{
+	if (!ledgers)
+		return NULL;
+	for (size_t i = 0; i < ledgers->n; i++) {
+		assert(ledgers->list[i]->n_users == 0 && ledgers->list[i]->n_references == 0);
+		ledger_free(ledgers->list[i]);
+	}
+	free(ledgers->list);
+	free(ledgers);
+	return NULL;
+}
+
+size_t ledgers_count(const struct ledgers *ledgers)
+{
+	return ledgers->n;
+}
+
+struct ledger *ledgers_at(const struct ledgers *ledgers, size_t i)
+{
+	assert(i < ledgers->n);
+	return ledgers->list[i];
+}
+
+struct ledger *ledgers_by_id(const struct ledgers *ledgers, uint64_t id)
+{
+	for (size_t i = 0; i < ledgers->n; i++) {
+		if (ledgers->list[i]->id == id)
+			return ledgers->list[i];
+	}
+	return NULL;
+}
+
+static struct ledger *by_name(const struct ledgers *ledgers, const char *name)
+{
+	for (size_t i = 0; i < ledgers->n; i++) {
+		if (strcmp(ledgers->list[i]->name, name) == 0)
+			return ledgers->list[i];
+	}
+	return NULL;
+}
+
+/* ---- from disk and back ---- */
+
+static char *value_name(const struct ledger *ledger)
+{
+	return mem_printf("ledger.%s", ledger->name);
 }
 
 struct reading {
 	struct ledger *ledger;
-	const char *account;
 	struct now now;
 };
 
 static int take_value(void *arg, const char *value)
 {
 	struct reading *reading = arg;
+	struct ledger *ledger = reading->ledger;
 
-	if (value && !budget_decode(&reading->ledger->budget, value,
-	                     clock_of(reading->ledger, reading->now)))
-		log_warning("account %s: its ledger of credits cannot be read and begins anew",
-		        reading->account);
+	ledger->is_fresh = !value;
+	if (value && !budget_decode(&ledger->budget, value, clock_of(ledger, reading->now)))
+		log_warning("ledger %s: its credits cannot be read and begin anew", ledger->name);
 	return 0;
 }
 
-int ledger_load(struct store *store, const char *account, struct now now, struct ledger **out)
+int ledgers_get(struct ledgers *ledgers, struct store *store, const char *name, struct now now,
+        struct ledger **out)
 {
-	struct ledger *ledger = MEM_NEW(struct ledger);
-	struct reading reading = {.ledger = ledger, .account = account, .now = now};
-	cleanup(mem_free_p) char *name = value_name(account);
+	struct ledger *ledger = by_name(ledgers, name);
 
-	ledger->offset_ms = now.wall_ms - now.mono_ms;
-	int r = store_value_get(store, name, take_value, &reading);
-
-	*out = ledger;
-	if (r == 0)
-		return 0;
-	free(ledger);
 	*out = NULL;
-	return r;
+	if (ledger) {
+		*out = ledger_reference(ledger);
+		return 0;
+	}
+	ledger = MEM_NEW(struct ledger);
+	ledger->ledgers = ledgers;
+	ledger->name = mem_strdup(name);
+	ledger->offset_ms = ledgers->offset_ms;
+	struct reading reading = {.ledger = ledger, .now = now};
+	cleanup(mem_free_p) char *value = value_name(ledger);
+	int r = store_value_get(store, value, take_value, &reading);
+
+	if (r) {
+		ledger_free(ledger);
+		return r;
+	}
+	ledger->id = ++ledgers->last_id;
+	ledgers->list = mem_resize(ledgers->list, ledgers->n + 1, sizeof(*ledgers->list));
+	ledgers->list[ledgers->n++] = ledger;
+	*out = ledger_reference(ledger);
+	return 0;
 }
 
-int ledger_write(struct ledger *ledger, struct store *store, const char *account, struct now now)
+struct ledger *ledger_reference(struct ledger *ledger)
 {
-	cleanup(mem_free_p) char *name = value_name(account);
+	ledger->n_references++;
+	return ledger;
+}
+
+static void drop_if_unused(struct ledger *ledger)
+{
+	struct ledgers *ledgers = ledger->ledgers;
+
+	if (ledger->n_users > 0 || ledger->n_references > 0 || ledger->is_dirty)
+		return;
+	for (size_t i = 0; i < ledgers->n; i++) {
+		if (ledgers->list[i] == ledger) {
+			ledgers->list[i] = ledgers->list[--ledgers->n];
+			break;
+		}
+	}
+	ledger_free(ledger);
+}
+
+struct ledger *ledger_put(struct ledger *ledger)
+{
+	if (!ledger)
+		return NULL;
+	ledger->n_references--;
+	drop_if_unused(ledger);
+	return NULL;
+}
+
+int ledger_write(struct ledger *ledger, struct store *store, struct now now)
+{
+	cleanup(mem_free_p) char *name = value_name(ledger);
 	char text[BUDGET_TEXT_MAX];
 
 	if (ledger->is_wanting)
@@ -62,6 +175,56 @@ int ledger_write(struct ledger *ledger, struct store *store, const char *account
 	budget_encode(&ledger->budget, text);
 	return store_value_put(store, name, text);
 }
+
+/* ---- its users ---- */
+
+void ledger_join(struct ledger *ledger, struct account *account)
+{
+	assert(!account->ledger);
+	ledger->users = mem_resize(ledger->users, ledger->n_users + 1, sizeof(struct account *));
+	ledger->users[ledger->n_users++] = account;
+	account->ledger = ledger;
+}
+
+/* The last one gives back what is reserved. */
+void ledger_leave(struct account *account)
+{
+	struct ledger *ledger = account->ledger;
+	size_t i = 0;
+
+	if (!ledger)
+		return;
+	while (ledger->users[i] != account)
+		i++;
+	ledger->n_users--;
+	memmove(&ledger->users[i], &ledger->users[i + 1],
+	        (ledger->n_users - i) * sizeof(struct account *));
+	account->ledger = NULL;
+	if (ledger->n_users == 0)
+		ledger_close(ledger);
+	drop_if_unused(ledger);
+}
+
+void ledger_set_ceiling(struct ledger *ledger)
+{
+	int64_t ceiling = INT64_MAX;
+
+	for (size_t i = 0; i < ledger->n_users; i++) {
+		if (ledger->users[i]->credits_per_day < ceiling)
+			ceiling = ledger->users[i]->credits_per_day;
+	}
+	if (ledger->n_users > 0 && ledger->budget.ceiling != ceiling)
+		budget_set_ceiling(&ledger->budget, ceiling);
+}
+
+void ledger_take_over(
+        struct ledger *ledger, const struct ledger *other, bool is_apart, struct now now)
+{
+	budget_take_over(&ledger->budget, &other->budget, clock_of(ledger, now), is_apart);
+	ledger->is_dirty = true;
+}
+
+/* ---- spending ---- */
 
 void ledger_written(struct ledger *ledger, bool is_committed)
 {
@@ -126,8 +289,18 @@ void ledger_settle(
 		budget_tell(&ledger->budget, at_ms, credits_remaining);
 }
 
-void ledger_tell(struct ledger *ledger, const char *account, struct now now)
+/* Whose credits they are, in words. */
+static const char *whose(const struct ledger *ledger, char words[static 64])
 {
+	if (ledger->n_users < 2)
+		return "its credits";
+	snprintf(words, 64, "the credits that it shares with %zu others", ledger->n_users - 1);
+	return words;
+}
+
+void ledger_tell(struct ledger *ledger, const struct account *account, struct now now)
+{
+	char words[64];
 	int64_t at_ms = clock_of(ledger, now);
 	enum budget_mark mark = budget_mark(&ledger->budget, at_ms);
 	int64_t spent = budget_spent(&ledger->budget, at_ms);
@@ -135,20 +308,30 @@ void ledger_tell(struct ledger *ledger, const char *account, struct now now)
 	if (mark == ledger->mark)
 		return;
 	if (mark == BUDGET_SPENT)
-		log_warning("account %s: held: its credits are spent (%" PRId64 " of %" PRId64
+		log_warning("account %s: held: %s are spent (%" PRId64 " of %" PRId64
 		            " in the last 24 hours)",
-		        account, spent, ledger->budget.ceiling);
+		        account->name, whose(ledger, words), spent, ledger->budget.ceiling);
 	else if (mark == BUDGET_LOW && ledger->mark == BUDGET_FINE)
-		log_notice("account %s: 80 %% of its credits are spent (%" PRId64 " of %" PRId64
+		log_notice("account %s: 80 %% of %s are spent (%" PRId64 " of %" PRId64
 		           " in the last 24 hours)",
-		        account, spent, ledger->budget.ceiling);
+		        account->name, whose(ledger, words), spent, ledger->budget.ceiling);
 	else if (ledger->mark == BUDGET_SPENT)
-		log_info("account %s: has credits again", account);
+		log_info("account %s: has credits again", account->name);
 	ledger->mark = mark;
 }
 
-void ledger_write_json(
-        struct json_out *w, const char *key, const struct ledger *ledger, struct now now)
+int64_t ledger_spent(const struct ledger *ledger, struct now now)
+{
+	return budget_spent(&ledger->budget, clock_of(ledger, now));
+}
+
+int64_t ledger_left(const struct ledger *ledger, struct now now)
+{
+	return budget_left(&ledger->budget, clock_of(ledger, now));
+}
+
+void ledger_write_json(struct json_out *w, const char *key, const struct ledger *ledger,
+        const struct account *account, struct now now)
 {
 	const struct budget *budget = &ledger->budget;
 	int64_t at_ms = clock_of(ledger, now);
@@ -165,5 +348,11 @@ void ledger_write_json(
 		json_put_null(w, "remaining_by_zoho");
 	json_put_time(
 	        w, "told_at", budget->told_at_ms ? now.wall_ms + budget->told_at_ms - at_ms : 0);
+	json_open_array(w, "shared_with");
+	for (size_t i = 0; i < ledger->n_users; i++) {
+		if (ledger->users[i] != account)
+			json_put_string(w, NULL, ledger->users[i]->name);
+	}
+	json_close_array(w);
 	json_close_object(w);
 }

@@ -22,6 +22,7 @@ struct poll {
 	struct account *account;
 	struct datacenter *datacenter; /* the account may move meanwhile */
 	uint32_t token_generation;
+	uint64_t ledger_id; /* that it is charged to */
 	bool is_gate_probe, is_circuit_probe;
 	bool is_in_use;
 };
@@ -195,6 +196,12 @@ static void observe(struct poller *poller, const struct poll *poll, const char *
 		reply_observe(&reply, &question, &poller->texts, out);
 }
 
+static void count_gate(struct account *account, enum gate_change change)
+{
+	account->metrics.n_held += change == GATE_BECAME_HELD;
+	account->metrics.n_paused += change == GATE_BECAME_PAUSED;
+}
+
 static void log_gate(const struct account *account, enum gate_change change, enum gate_state before)
 {
 	bool is_paused = change == GATE_BECAME_PAUSED;
@@ -253,6 +260,7 @@ static void pause_account(
 	        &account->gate, class, loop_now(poller->loop), rng_next(poller->tracker->rng));
 
 	describe(account, class, message);
+	count_gate(account, change);
 	log_gate(account, change, before);
 	look_at_secrets_soon(poller);
 	poller->tracker->has_account_news |= change != GATE_SAME;
@@ -263,13 +271,20 @@ static void move_gate(
 {
 	struct account *account = poll->account;
 	enum gate_state before = account->gate.state;
+	enum error_class reason = account->gate.reason;
 	enum gate_change change = gate_observe(&account->gate, observation, poll->is_gate_probe,
 	        loop_now(poller->loop), rng_next(poller->tracker->rng));
 
+	if (change == GATE_SAME && account->gate.reason != reason) {
+		describe(account, observation->error, observation->message);
+		log_warning("account %s: still paused, now because: %s", account->name,
+		        account->problem);
+	}
 	if (change == GATE_SAME)
 		return;
 	if (change != GATE_BECAME_OK)
 		describe(account, observation->error, observation->message);
+	count_gate(account, change);
 	log_gate(account, change, before);
 	if (change == GATE_BECAME_PAUSED)
 		look_at_secrets_soon(poller);
@@ -345,15 +360,18 @@ static bool may_cure_by_token(
 /* Lets the next account have the connection that became free. */
 static void wake_waiting(struct poller *poller, struct datacenter *datacenter)
 {
-	struct account *account = datacenter->waiting;
+	size_t n_free = HTTP_HOST_MAX_CONNECTIONS - datacenter->n_in_flight;
 
-	if (!account)
-		return;
-	datacenter->waiting = account->next_waiting;
-	if (!datacenter->waiting)
-		datacenter->waiting_tail = &datacenter->waiting;
-	account->is_waiting = false;
-	touch(poller, account);
+	/* As many as there are connections: one that is woken may have nothing to ask by now. */
+	for (; datacenter->waiting && n_free > 0; n_free--) {
+		struct account *account = datacenter->waiting;
+
+		datacenter->waiting = account->next_waiting;
+		if (!datacenter->waiting)
+			datacenter->waiting_tail = &datacenter->waiting;
+		account->is_waiting = false;
+		touch(poller, account);
+	}
 }
 
 static void queue_again(
@@ -385,10 +403,14 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 
 	assert(poll->is_in_use);
 	observe(poller, poll, tracked ? tracked->id : "", answer, &observation);
+	poll->account->metrics.n_results[observation.kind]++;
+	metrics_observe(&poll->datacenter->metrics.request, &metrics_request_bounds,
+	        (double)answer->duration_ms / 1000);
 	poll->account->n_in_flight--;
 	poll->datacenter->n_in_flight--;
 	count_retries(tracked, poll->account, answer->n_sent);
-	thrift_settle(poller->tracker, poll->account, answer->n_sent, answer->credits_remaining);
+	thrift_settle(poller->tracker, poll->account, poll->ledger_id, answer->n_sent,
+	        answer->credits_remaining);
 	poller->n_in_flight--;
 	if (may_cure_by_token(poller, poll, &observation)) {
 		if (poll->is_gate_probe)
@@ -483,6 +505,10 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 		        now.mono_ms + account->policy.max_interval_ms, now.mono_ms);
 		return;
 	}
+	/* One that was asked for has no time when it was due. */
+	if (!tracked->is_asked_for)
+		metrics_observe(&account->datacenter->metrics.lag, &metrics_delay_bounds,
+		        (double)(now.mono_ms - heap_key(&account->due, &tracked->due)) / 1000);
 	heap_remove(&account->due, &tracked->due);
 	tracked->is_in_flight = true;
 	tracked->is_asked_for = false;
@@ -490,7 +516,7 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 	tracked->last_polled_wall_ms = now.wall_ms;
 	tracked->polls++;
 	account->n_polls++;
-	thrift_take_credit(poller->tracker, account);
+	poll->ledger_id = thrift_take_credit(poller->tracker, account);
 	account->n_in_flight++;
 	account->datacenter->n_in_flight++;
 	poller->n_in_flight++;

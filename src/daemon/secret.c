@@ -132,9 +132,10 @@ static bool take_text(struct secret *secret, int fd)
 
 	if (len < 0 || len == SECRET_MAX_BYTES || !is_text(secret, text, (size_t)len)) {
 		wipe(&fresh);
-		return fail(secret, len < 0           ? strerror(errno)
-		                    : secret->is_list ? "empty, too long, or not text"
-		                                      : "not one line of printable text");
+		return fail(secret, len < 0 ? strerror(errno)
+		                    : secret->is_list
+		                            ? "empty, too long, or not text"
+		                            : "empty, too long, or not one line of printable text");
 	}
 	if (secret->text && strcmp(secret->text, text) == 0) {
 		wipe(&fresh);

@@ -4,16 +4,18 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "daemon/control_private.h"
-#include "daemon/view.h"
+#include "daemon/lines.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/event.h"
 
 enum {
-	PORTION = 100,                 /* events a stream and a turn */
-	PUMP_BELOW_BYTES = 256 * 1024, /* unsent: no more is read for it until some is gone */
+	PORTION = 100,                /* events a stream and a turn */
+	EVENTS_PER_TURN = 5000,       /* of all streams; the others go on in the next one */
+	PUMP_BELOW_BYTES = 64 * 1024, /* unsent: no more is read for it until some is gone */
 	HEARTBEAT_MS = 15000,
 	STALL_MS = 30000, /* a reader that takes nothing for so long is closed */
 	LOOK_AGAIN_MS = 50,
@@ -22,7 +24,7 @@ enum {
 struct stream {
 	struct streams *streams;
 	struct listen_request *request;
-	struct stream *next;
+	TAILQ_ENTRY(stream) link;
 	int64_t after;   /* sent up to here */
 	int64_t left;    /* of `limit`; INT64_MAX = no limit */
 	event_set types; /* 0 = all */
@@ -34,7 +36,10 @@ struct stream {
 
 struct streams {
 	struct control *control;
-	struct stream *first;
+	TAILQ_HEAD(, stream) list; /* in the order in which they get their turns */
+	size_t n;
+	struct lines *lines;
+	size_t n_sent; /* events, in this turn */
 	int64_t next_mono_ms;
 };
 
@@ -43,24 +48,31 @@ struct streams *streams_new(struct control *control)
 	struct streams *streams = MEM_NEW(struct streams);
 
 	streams->control = control;
+	streams->lines = lines_new();
 	streams->next_mono_ms = INT64_MAX;
+	TAILQ_INIT(&streams->list);
 	return streams;
 }
 
 struct streams *streams_free(struct streams *streams)
 {
-	assert(!streams || !streams->first);
+	if (!streams)
+		return NULL;
+	assert(TAILQ_EMPTY(&streams->list));
+	lines_free(streams->lines);
 	free(streams);
 	return NULL;
 }
 
+size_t streams_count(const struct streams *streams)
+{
+	return streams->n;
+}
+
 static void stream_free(struct stream *stream)
 {
-	struct stream **link = &stream->streams->first;
-
-	while (*link != stream)
-		link = &(*link)->next;
-	*link = stream->next;
+	TAILQ_REMOVE(&stream->streams->list, stream, link);
+	stream->streams->n--;
 	free(stream->account);
 	free(stream);
 }
@@ -76,10 +88,13 @@ static void stream_end(struct stream *stream)
 	stream_free(stream);
 }
 
+/* ---- sending ---- */
+
 static bool send_line(struct stream *stream, const struct buf *json, int64_t seq)
 {
 	cleanup(buf_deinit) struct buf line = {0};
 
+	buf_reserve(&line, json->len + 48);
 	if (stream->is_sse && seq)
 		buf_addf(&line, "id: %" PRId64 "\ndata: ", seq);
 	else if (stream->is_sse)
@@ -89,24 +104,67 @@ static bool send_line(struct stream *stream, const struct buf *json, int64_t seq
 	return listen_stream_add(stream->request, line.data, line.len);
 }
 
-static int send_event(void *arg, const struct store_event *event)
+static bool has_room(const struct stream *stream)
+{
+	return listen_stream_unsent(stream->request) <= PUMP_BELOW_BYTES;
+}
+
+/* False: too slow a reader, which resumes by seq. */
+static bool send_event(struct stream *stream, const struct buf *json, int64_t seq)
+{
+	if (!send_line(stream, json, seq)) {
+		stream->is_over = true;
+		return false;
+	}
+	stream->after = seq;
+	stream->left--;
+	stream->streams->n_sent++;
+	return true;
+}
+
+static int send_stored(void *arg, const struct store_event *event)
 {
 	struct stream *stream = arg;
 	cleanup(buf_deinit) struct buf json = {0};
-	struct json_out w;
-	struct event_view view = view_of_event(
-	        journal_store(stream->streams->control->context.tracker->journal), event);
 
-	json_out_init(&w, &json, false);
-	event_write(&w, NULL, &view);
-	json_out_deinit(&w);
-	if (!send_line(stream, &json, event->seq)) {
-		stream->is_over = true; /* too slow: it resumes by seq */
-		return 1;
+	if (!has_room(stream))
+		return 1; /* later */
+	line_write(journal_store(stream->streams->control->context.tracker->journal), event, &json);
+	return send_event(stream, &json, event->seq) ? 0 : 1;
+}
+
+static void send_from_store(struct stream *stream, struct store *store, size_t limit)
+{
+	struct store_event_filter filter = {.types = stream->types, .account = stream->account};
+	int64_t last = stream->after;
+
+	if (store_events_read(store, stream->after, limit, &filter, send_stored, stream, &last) < 0)
+		stream->is_over = true;
+	if (!stream->is_over && last > stream->after)
+		stream->after = last;
+}
+
+static bool is_wanted(const struct stream *stream, const struct line *line)
+{
+	return (!stream->types || event_set_has(stream->types, line->type)) &&
+	       (!stream->account || str_is_equal(stream->account, line->account));
+}
+
+static void send_from_lines(struct stream *stream, int64_t last_seq, size_t limit)
+{
+	const struct lines *lines = stream->streams->lines;
+
+	while (stream->after < last_seq && limit > 0 && has_room(stream)) {
+		const struct line *line = lines_get(lines, stream->after + 1);
+
+		if (!line || !is_wanted(stream, line)) {
+			stream->after++;
+		} else if (send_event(stream, &line->json, line->seq)) {
+			limit--;
+		} else {
+			return;
+		}
 	}
-	stream->after = event->seq;
-	stream->left--;
-	return 0;
 }
 
 static void send_heartbeat(struct stream *stream, struct now now, int64_t last_seq)
@@ -119,58 +177,77 @@ static void send_heartbeat(struct stream *stream, struct now now, int64_t last_s
 	stream->heartbeat_mono_ms = now.mono_ms + HEARTBEAT_MS;
 }
 
+/* ---- the turn ---- */
+
 /* True: there is more to be sent, in another turn. */
 static bool pump_one(struct stream *stream, struct store *store, struct now now)
 {
-	int64_t last = stream->after;
-	struct store_event_filter filter = {.types = stream->types, .account = stream->account};
 	size_t limit = stream->left < PORTION ? (size_t)stream->left : PORTION;
+	int64_t last_seq = store_last_seq(store);
 
-	stream->is_stuck = listen_stream_unsent(stream->request) > PUMP_BELOW_BYTES;
+	stream->is_stuck = !has_room(stream);
 	if (stream->is_stuck) {
 		stream->is_over = now.mono_ms - stream->moved_mono_ms > STALL_MS;
 		return false;
 	}
 	stream->moved_mono_ms = now.mono_ms;
-	if (stream->after < store_last_seq(store) && limit > 0) {
-		if (store_events_read(
-		            store, stream->after, limit, &filter, send_event, stream, &last) < 0)
-			stream->is_over = true;
-		if (!stream->is_over && last > stream->after)
-			stream->after = last;
+	if (stream->after < last_seq && limit > 0) {
+		if (lines_reach(stream->streams->lines, stream->after))
+			send_from_lines(stream, last_seq, limit);
+		else
+			send_from_store(stream, store, limit);
 		stream->heartbeat_mono_ms = now.mono_ms + HEARTBEAT_MS;
 	}
-	bool has_more = stream->after < store_last_seq(store) && stream->left > 0;
+	bool has_more = stream->after < last_seq && stream->left > 0;
 
 	if (!has_more && (!stream->is_following || stream->left <= 0))
 		stream->is_over = true;
 	else if (!has_more && now.mono_ms >= stream->heartbeat_mono_ms)
-		send_heartbeat(stream, now, store_last_seq(store));
-	return has_more;
+		send_heartbeat(stream, now, last_seq);
+	stream->is_stuck = has_more && !has_room(stream);
+	return has_more && !stream->is_stuck;
+}
+
+/* When it wants to be looked at again, of its own accord. */
+static int64_t wanted_mono(const struct stream *stream, struct now now)
+{
+	return stream->is_stuck ? now.mono_ms + LOOK_AGAIN_MS : stream->heartbeat_mono_ms;
+}
+
+/* The database cannot be read: rather cut off than with a gap. */
+static void end_all(struct streams *streams)
+{
+	while (!TAILQ_EMPTY(&streams->list))
+		stream_end(TAILQ_FIRST(&streams->list));
 }
 
 void streams_pump(struct streams *streams)
 {
-	struct now now = loop_now(streams->control->context.loop);
+	struct loop *loop = streams->control->context.loop;
+	struct now now = loop_now(loop);
 	struct store *store = journal_store(streams->control->context.tracker->journal);
-	struct stream *next;
+	size_t n = streams->n;
+	bool has_more = false;
 
-	streams->next_mono_ms = INT64_MAX;
-	for (struct stream *stream = streams->first; stream; stream = next) {
-		next = stream->next;
-		bool has_more = pump_one(stream, store, now);
-		int64_t at =
-		        stream->is_stuck ? now.mono_ms + LOOK_AGAIN_MS : stream->heartbeat_mono_ms;
-
-		if (stream->is_over) {
-			stream_end(stream);
-			continue;
-		}
-		if (has_more)
-			loop_wake(streams->control->context.loop);
-		if (at < streams->next_mono_ms)
-			streams->next_mono_ms = at;
+	if (n > 0 && lines_fill(streams->lines, store) < 0) {
+		end_all(streams);
+		return;
 	}
+	streams->n_sent = 0;
+	streams->next_mono_ms = INT64_MAX;
+	for (; n > 0 && streams->n_sent < EVENTS_PER_TURN; n--) {
+		struct stream *stream = TAILQ_FIRST(&streams->list);
+
+		TAILQ_REMOVE(&streams->list, stream, link);
+		TAILQ_INSERT_TAIL(&streams->list, stream, link);
+		has_more |= pump_one(stream, store, now);
+		if (stream->is_over)
+			stream_end(stream);
+		else if (wanted_mono(stream, now) < streams->next_mono_ms)
+			streams->next_mono_ms = wanted_mono(stream, now);
+	}
+	if (has_more || n > 0)
+		loop_wake(loop);
 }
 
 int64_t streams_next_mono(const struct streams *streams)
@@ -254,7 +331,6 @@ void control_get_events(struct call *call)
 	*stream = (struct stream){
 	        .streams = streams,
 	        .request = call->request,
-	        .next = streams->first,
 	        .after = after,
 	        .left = limit,
 	        .types = types,
@@ -264,7 +340,8 @@ void control_get_events(struct call *call)
 	        .is_following = follow == 1,
 	        .is_sse = is_sse,
 	};
-	streams->first = stream;
+	TAILQ_INSERT_TAIL(&streams->list, stream, link);
+	streams->n++;
 	listen_stream_begin(call->request, 200,
 	        is_sse ? "text/event-stream" : "application/x-ndjson", stream_on_gone, stream);
 	loop_wake(call->control->context.loop); /* the turn's end pumps it */

@@ -4,6 +4,7 @@
 
 #include "daemon/learned.h"
 #include "daemon/ledger.h"
+#include "daemon/sharing.h"
 #include "util/mem.h"
 #include "wire/event.h"
 
@@ -20,27 +21,39 @@ struct learned *thrift_learned(struct tracker *tracker, struct account *account)
 	return account->learned;
 }
 
-struct ledger *thrift_ledger(struct tracker *tracker, struct account *account)
+/* ---- durations ---- */
+
+static double jobs_a_day(const struct account *account, struct now now)
 {
-	if (!account->ledger)
-		journal_wrote(tracker->journal,
-		        ledger_load(journal_store(tracker->journal), account->name,
-		                loop_now(tracker->loop), &account->ledger));
-	if (account->ledger && account->ledger->budget.ceiling != account->credits_per_day)
-		budget_set_ceiling(&account->ledger->budget, account->credits_per_day);
-	return account->ledger;
+	double running = (double)(account->due.n + account->n_in_flight);
+	double ended = account->learned ? learned_jobs_a_day(account->learned, now) : 0;
+
+	return ended > running ? ended : running;
 }
 
-/* ---- durations ---- */
+/* Of a shared ledger, by the jobs of each. */
+static int64_t credits_of(const struct account *account, struct now now)
+{
+	const struct ledger *ledger = account->ledger;
+	double own = jobs_a_day(account, now), all = 0;
+
+	if (!ledger)
+		return account->credits_per_day;
+	for (size_t i = 0; ledger->n_users > 1 && i < ledger->n_users; i++)
+		all += jobs_a_day(ledger->users[i], now);
+	return all > own ? (int64_t)((double)ledger->budget.ceiling * own / all)
+	                 : ledger->budget.ceiling;
+}
 
 double thrift_polls(struct tracker *tracker, struct account *account)
 {
 	const struct learned *learned = thrift_learned(tracker, account);
+	struct now now = loop_now(tracker->loop);
 
 	if (!learned)
 		return (double)account->policy.polls_per_job;
-	return learned_polls(learned, &account->policy, account->credits_per_day,
-	        account->due.n + account->n_in_flight, loop_now(tracker->loop));
+	return learned_polls(learned, &account->policy, credits_of(account, now),
+	        account->due.n + account->n_in_flight, now);
 }
 
 void thrift_shape(
@@ -72,7 +85,8 @@ void thrift_take_module(struct tracker *tracker, struct tracked *tracked, const 
 void thrift_teach(struct tracker *tracker, struct tracked *tracked, const struct step *step)
 {
 	struct now now = loop_now(tracker->loop);
-	struct learned *learned = thrift_learned(tracker, account_of(tracker, tracked));
+	struct account *account = account_of(tracker, tracked);
+	struct learned *learned = thrift_learned(tracker, account);
 	int64_t begin = step->job.watched_mono_ms;
 	int64_t seen_ms = tracked->is_seen ? tracked->seen_mono_ms - begin : 0;
 	bool is_finished = job_kind_is_finished((enum job_kind)step->job.kind);
@@ -81,6 +95,10 @@ void thrift_teach(struct tracker *tracker, struct tracked *tracked, const struct
 		learned_finished(learned, tracked->module, seen_ms, now.mono_ms - begin, now);
 	else if (learned && !is_finished)
 		learned_passed(learned, tracked->module, seen_ms, now.mono_ms - begin);
+	/* It finished some time since it was last seen unfinished: on average in the middle. */
+	if (tracked->is_seen && is_finished)
+		metrics_observe(&account->datacenter->metrics.delay, &metrics_delay_bounds,
+		        (double)(now.mono_ms - tracked->seen_mono_ms) / 2000);
 	tracked->is_seen = !is_finished;
 	tracked->seen_mono_ms = now.mono_ms;
 }
@@ -127,7 +145,7 @@ void thrift_write_learned(struct tracker *tracker)
 bool thrift_has_credit(struct tracker *tracker, struct account *account)
 {
 	struct now now = loop_now(tracker->loop);
-	struct ledger *ledger = thrift_ledger(tracker, account);
+	struct ledger *ledger = sharing_ledger(tracker, account);
 
 	if (!ledger)
 		return false;
@@ -142,29 +160,46 @@ bool thrift_has_credit(struct tracker *tracker, struct account *account)
 	return false;
 }
 
-void thrift_take_credit(struct tracker *tracker, struct account *account)
+uint64_t thrift_take_credit(struct tracker *tracker, struct account *account)
 {
 	struct now now = loop_now(tracker->loop);
+	struct ledger *ledger = account->ledger;
 
-	ledger_take(account->ledger, now);
-	ledger_tell(account->ledger, account->name, now);
-	tracker->wants_credits |= account->ledger->is_dirty;
+	ledger_take(ledger, now);
+	ledger_tell(ledger, account, now);
+	tracker->wants_credits |= ledger->is_dirty;
+	return ledger->id;
 }
 
-void thrift_settle(struct tracker *tracker, struct account *account, unsigned n_sent,
-        int64_t credits_remaining)
+static void settle(struct tracker *tracker, struct account *account, struct ledger *ledger,
+        unsigned n_sent, int64_t credits_remaining)
 {
 	struct now now = loop_now(tracker->loop);
 
-	ledger_settle(account->ledger, now, n_sent, credits_remaining);
-	ledger_tell(account->ledger, account->name, now);
-	tracker->wants_credits |= account->ledger->is_dirty;
+	ledger_settle(ledger, now, n_sent, credits_remaining);
+	ledger_tell(ledger, account, now);
+	tracker->wants_credits |= ledger->is_dirty;
+	sharing_touch(tracker, ledger);
+}
+
+void thrift_settle(struct tracker *tracker, struct account *account, uint64_t ledger_id,
+        unsigned n_sent, int64_t credits_remaining)
+{
+	struct ledger *charged = account->ledger;
+
+	if (!charged || charged->id != ledger_id)
+		charged = ledgers_by_id(accounts_ledgers(tracker->accounts), ledger_id);
+	if (charged)
+		settle(tracker, account, charged, n_sent, credits_remaining);
+	/* The one that it moved to took over what was spent by then: the first request. */
+	if (account->ledger && account->ledger != charged && n_sent > 1)
+		settle(tracker, account, account->ledger, n_sent, -1);
 }
 
 struct ledger_change {
 	struct journal_change change;
 	struct tracker *tracker;
-	struct account *account;
+	struct ledger *ledger; /* a reference */
 };
 
 static void ledger_change_on_done(struct journal_change *base, bool is_committed)
@@ -172,52 +207,54 @@ static void ledger_change_on_done(struct journal_change *base, bool is_committed
 	struct ledger_change *change = container_of(base, struct ledger_change, change);
 	struct tracker *tracker = change->tracker;
 
-	ledger_written(change->account->ledger, is_committed);
-	if (!is_committed)
+	ledger_written(change->ledger, is_committed);
+	if (!is_committed) {
+		sharing_unwritten(change->ledger);
 		tracker->wants_credits = true;
-	queue_touch(tracker->queue, change->account, loop_now(tracker->loop).mono_ms);
+	}
+	sharing_touch(tracker, change->ledger);
+	ledger_put(change->ledger);
 	free(change);
 }
 
-static void write_ledger(struct tracker *tracker, struct account *account)
+static void write_ledger(struct tracker *tracker, struct ledger *ledger)
 {
+	struct store *store = journal_store(tracker->journal);
 	struct ledger_change *change = MEM_NEW(struct ledger_change);
 
 	*change = (struct ledger_change){
 	        .change.done = ledger_change_on_done,
 	        .tracker = tracker,
-	        .account = account,
+	        .ledger = ledger_reference(ledger),
 	};
 	journal_add(tracker->journal, &change->change);
-	journal_wrote(
-	        tracker->journal, ledger_write(account->ledger, journal_store(tracker->journal),
-	                                  account->name, loop_now(tracker->loop)));
+	if (journal_wrote(tracker->journal, ledger_write(ledger, store, loop_now(tracker->loop))))
+		journal_wrote(tracker->journal, sharing_write(ledger, store));
 }
 
 void thrift_write_ledgers(struct tracker *tracker)
 {
+	struct ledgers *ledgers = accounts_ledgers(tracker->accounts);
+
 	if (!tracker->wants_credits || journal_is_full(tracker->journal) ||
 	        journal_is_lost(tracker->journal))
 		return;
 	tracker->wants_credits = false;
-	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
-		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
-		const struct ledger *ledger = account->ledger;
+	for (size_t i = 0; i < ledgers_count(ledgers); i++) {
+		struct ledger *ledger = ledgers_at(ledgers, i);
 
-		if (ledger && (ledger->is_wanting || ledger->is_dirty))
-			write_ledger(tracker, account);
+		if (ledger->is_wanting || ledger->is_dirty)
+			write_ledger(tracker, ledger);
 	}
 }
 
 void thrift_write_last(struct tracker *tracker)
 {
-	thrift_write_learned(tracker);
-	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
-		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+	struct ledgers *ledgers = accounts_ledgers(tracker->accounts);
 
-		if (account->ledger)
-			ledger_close(account->ledger);
-	}
+	thrift_write_learned(tracker);
+	for (size_t i = 0; i < ledgers_count(ledgers); i++)
+		ledger_close(ledgers_at(ledgers, i));
 	tracker->wants_credits = true;
 	thrift_write_ledgers(tracker);
 }

@@ -1,7 +1,7 @@
 /*
- * What polls cost and teach, between the tracker and each account's daemon/learned and
- * daemon/ledger: both are read from the store when they are first needed, and written with the
- * commits of the turns.
+ * What polls cost and teach, between the tracker and each account's daemon/learned (read from the
+ * store when first needed) and daemon/ledger (shared by some, daemon/sharing): both are written
+ * with the commits of the turns.
  */
 #pragma once
 
@@ -10,7 +10,6 @@
 
 /* NULL: the store failed, which the next commit returns. */
 struct learned *thrift_learned(struct tracker *tracker, struct account *account);
-struct ledger *thrift_ledger(struct tracker *tracker, struct account *account);
 
 /* How many polls a job of the account may cost. */
 double thrift_polls(struct tracker *tracker, struct account *account);
@@ -29,11 +28,12 @@ int64_t thrift_first_ms(struct tracker *tracker, const struct tracked *tracked, 
 /* There is a reserved credit for a request now. Else one is asked for, and the account is touched
  * when it is there. */
 bool thrift_has_credit(struct tracker *tracker, struct account *account);
-/* A request of the account went out. */
-void thrift_take_credit(struct tracker *tracker, struct account *account);
-/* Its answer: how often it went out in all, and what Zoho said is left (-1 = nothing). */
-void thrift_settle(struct tracker *tracker, struct account *account, unsigned n_sent,
-        int64_t credits_remaining);
+/* A request of the account went out: the ledger that it is charged to. */
+uint64_t thrift_take_credit(struct tracker *tracker, struct account *account);
+/* Its answer: how often it went out in all, and what Zoho said is left (-1 = nothing). The account
+ * may use another ledger by now. */
+void thrift_settle(struct tracker *tracker, struct account *account, uint64_t ledger_id,
+        unsigned n_sent, int64_t credits_remaining);
 
 /* Part of the turn's end, before the commit: ledgers that need it. */
 void thrift_write_ledgers(struct tracker *tracker);

@@ -518,6 +518,11 @@ const char *grant_token(const struct grant *grant, int64_t mono_ms)
 	return refresh_is_alive(&grant->refresh, mono_ms) ? grant->access_token : NULL;
 }
 
+const char *grant_name(const struct grant *grant)
+{
+	return grant->file_name;
+}
+
 uint32_t grant_generation(const struct grant *grant)
 {
 	return grant->generation;
@@ -584,6 +589,13 @@ static const char *state_word(const struct grant *grant, int64_t mono_ms)
 	return "missing"; /* asked for with the next poll */
 }
 
+int64_t grant_expires_wall_ms(const struct grant *grant, struct now now)
+{
+	const struct refresh *refresh = &grant->refresh;
+
+	return refresh_is_alive(refresh, now.mono_ms) ? to_wall(refresh->expires_mono_ms, now) : 0;
+}
+
 void grant_write(struct json_out *w, const struct grant *grant, struct now now)
 {
 	const struct refresh *refresh = &grant->refresh;
@@ -591,7 +603,7 @@ void grant_write(struct json_out *w, const struct grant *grant, struct now now)
 	int64_t until = refresh_closed_until_mono(refresh, now.mono_ms);
 
 	json_put_string(w, "state", state_word(grant, now.mono_ms));
-	json_put_time(w, "expires", is_alive ? to_wall(refresh->expires_mono_ms, now) : 0);
+	json_put_time(w, "expires", grant_expires_wall_ms(grant, now));
 	json_put_time(w, "renewed_after", is_alive ? to_wall(refresh->renew_mono_ms, now) : 0);
 	json_put_time(w, "held_until", until > 0 && until < INT64_MAX ? to_wall(until, now) : 0);
 	json_put_integer(w, "accounts", (int64_t)grant->n_users);

@@ -54,6 +54,8 @@ struct grant *grant_put(struct grant *grant);
 int64_t grant_want(struct grant *grant, struct now now);
 /* NULL = none that lives. Valid until the loop's next turn. */
 const char *grant_token(const struct grant *grant, int64_t mono_ms);
+/* What it is known by on disk: says nothing of what it was made from. */
+const char *grant_name(const struct grant *grant);
 /* Tells tokens apart, over all grants; 0 = none. */
 uint32_t grant_generation(const struct grant *grant);
 /* The API's origin that the token is for, as token_origin() writes it; "" = not said. */
@@ -74,5 +76,7 @@ bool grant_is_doubtful(const struct grant *grant, int64_t mono_ms);
 /* Somebody may have mended what was wrong. */
 void grant_forgive(struct grant *grant);
 
+/* 0 = none lives. */
+int64_t grant_expires_wall_ms(const struct grant *grant, struct now now);
 /* State, expiry and problem as JSON members of an open object. */
 void grant_write(struct json_out *w, const struct grant *grant, struct now now);

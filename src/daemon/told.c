@@ -1,5 +1,6 @@
 /* What the tracker tells of its own accord: overdue jobs, paused accounts, and when each job was
  * last heard of. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "daemon/view.h"
 #include "util/log.h"
 #include "util/mem.h"
+#include "util/str.h"
 #include "wire/event.h"
 
 enum {
@@ -75,6 +77,8 @@ static void account_change_on_done(struct journal_change *base, bool is_committe
 	struct account_change *change = container_of(base, struct account_change, change);
 
 	if (is_committed) {
+		metrics_count_events(&change->account->metrics,
+		        1u << (change->is_paused ? EVENT_ACCOUNT_PAUSED : EVENT_ACCOUNT_RESUMED));
 		change->account->is_pause_told = change->is_paused;
 		change->account->told_reason = change->reason;
 	} else {
@@ -86,6 +90,13 @@ static void account_change_on_done(struct journal_change *base, bool is_committe
 static char *value_name(const struct account *account)
 {
 	return mem_printf("account.%s.paused", account->name);
+}
+
+/* "REASON SINCE WORDS": what a start needs to show the pause as it was. */
+static char *pause_text(const struct account *account)
+{
+	return mem_printf("%s %" PRId64 " %s", error_class_name(account->gate.reason),
+	        account->gate.since_wall_ms, account->problem);
 }
 
 static void tell_account(struct tracker *tracker, struct account *account)
@@ -116,9 +127,9 @@ static void tell_account(struct tracker *tracker, struct account *account)
 	        .account = account->name,
 	        .data = buf_str(&data),
 	};
-	const char *reason = is_paused ? error_class_name(account->gate.reason) : NULL;
+	cleanup(mem_free_p) char *pause = is_paused ? pause_text(account) : NULL;
 
-	if (journal_wrote(tracker->journal, store_value_put(store, name, reason)))
+	if (journal_wrote(tracker->journal, store_value_put(store, name, pause)))
 		journal_append(tracker->journal, &event, hooks->hooks, hooks->n, HOOKMATCH_NOBODY);
 }
 
@@ -137,19 +148,24 @@ void tracker_tell_accounts(struct tracker *tracker)
 	}
 }
 
-static int restore_account(void *arg, const char *reason)
+static int restore_account(void *arg, const char *pause)
 {
 	struct account *account = arg;
 	enum error_class class = ERROR_CLASSES - 1;
+	size_t len = pause ? strcspn(pause, " ") : 0;
+	char *words;
 
-	if (!reason)
+	if (!pause)
 		return 0;
-	while (class > ERROR_NONE && strcmp(error_class_name(class), reason) != 0)
+	while (class > ERROR_NONE && (strlen(error_class_name(class)) != len ||
+	                                     strncmp(error_class_name(class), pause, len) != 0))
 		class --;
 	account->is_pause_told = true;
 	account->told_reason = class;
 	account->gate.state = GATE_PAUSED;
 	account->gate.reason = class;
+	account->gate.since_wall_ms = strtoll(pause + len, &words, 10);
+	str_copy(account->problem, sizeof(account->problem), words + (*words == ' '));
 	return 0;
 }
 

@@ -21,9 +21,14 @@ static struct account *account_of(const struct tracker *tracker, const struct tr
 	return accounts_get(tracker->accounts, tracked->account);
 }
 
-static const struct hook_set *hooks_of(const struct account *account, const struct tracked *tracked)
+/* Of a job whose account is no longer configured nobody knows which hooks were its own. */
+static const struct hook_set *hooks_of(const struct tracker *tracker, const struct tracked *tracked)
 {
-	return tracked->hooks ? tracked->hooks : account->hooks;
+	const struct account *account = account_of(tracker, tracked);
+
+	if (tracked->hooks)
+		return tracked->hooks;
+	return account->hooks ? account->hooks : hooks_all(tracker->hooks);
 }
 
 static struct poll_policy policy_of(const struct account *account, const struct tracked *tracked)
@@ -78,7 +83,7 @@ static void expect_overdue(struct tracker *tracker, const struct tracked *tracke
 
 /* ---- changes of a job on their way through the commit ---- */
 
-enum change_kind { CHANGE_STEP, CHANGE_WATCH, CHANGE_UNWATCH };
+enum change_kind { CHANGE_STEP, CHANGE_WATCH, CHANGE_UNWATCH, CHANGE_PAUSE };
 
 struct job_change {
 	struct journal_change change;
@@ -90,7 +95,9 @@ struct job_change {
 	uint32_t document_hash; /* 0 = the document is as it was */
 	int64_t wait_ms;
 	int64_t key;
-	int64_t seq; /* of its last event; 0 = none */
+	int64_t seq;     /* of its last event; 0 = none */
+	event_set types; /* of its events */
+	bool is_paused;  /* of CHANGE_PAUSE */
 };
 
 static void log_step(const struct account *account, const struct tracked *tracked,
@@ -133,10 +140,17 @@ static void log_unwatched(const struct account *account, const struct tracked *t
 	        LOG_LEVEL_INFO, fields, "job %s/%s: no longer watched", account->name, tracked->id);
 }
 
+static void tell_over(struct tracker *tracker, const struct tracked *tracked)
+{
+	if (tracker->over)
+		tracker->over(tracker->over_arg, registry_ticket(tracked));
+}
+
 static void forget_job(struct tracker *tracker, struct tracked *tracked)
 {
 	struct account *account = account_of(tracker, tracked);
 
+	tell_over(tracker, tracked);
 	queue_remove(tracker->queue, account, tracked, loop_now(tracker->loop).mono_ms);
 	account->n_jobs--;
 	account->n_unknown -= is_unknown(&tracked->job);
@@ -147,14 +161,19 @@ static void change_is_committed(struct job_change *change, struct tracked *track
 {
 	struct tracker *tracker = change->tracker;
 
+	metrics_count_events(&account_of(tracker, tracked)->metrics, change->types);
 	if (change->kind == CHANGE_UNWATCH) {
 		log_unwatched(account_of(tracker, tracked), tracked, change);
 		forget_job(tracker, tracked);
 		return;
 	}
+	if (change->kind == CHANGE_PAUSE)
+		tracked->is_paused = change->is_paused;
 	registry_set_key(tracker->registry, tracked, change->key);
 	log_step(account_of(tracker, tracked), tracked, change);
 	take_job(tracker, tracked, &change->job);
+	if (job_kind_is_finished((enum job_kind)tracked->job.kind))
+		tell_over(tracker, tracked);
 	if (change->document_hash)
 		tracked->document_hash = change->document_hash;
 	expect_overdue(tracker, tracked);
@@ -169,7 +188,8 @@ static void change_is_undone(struct job_change *change, struct tracked *tracked)
 
 	if (change->kind == CHANGE_WATCH)
 		forget_job(tracker, tracked);
-	else if (job_is_polled(&tracked->job) && !tracked->is_in_flight)
+	else if (change->kind != CHANGE_PAUSE && job_is_polled(&tracked->job) &&
+	         !tracked->is_in_flight)
 		queue_job(tracker, tracked, account_of(tracker, tracked)->policy.min_interval_ms);
 }
 
@@ -224,7 +244,7 @@ static int write_event(void *arg, const struct job_view *view)
 	struct event_writer *writer = arg;
 	struct tracker *tracker = writer->tracker;
 	const struct account *account = account_of(tracker, writer->tracked);
-	const struct hook_set *hooks = hooks_of(account, writer->tracked);
+	const struct hook_set *hooks = hooks_of(tracker, writer->tracked);
 	cleanup(buf_deinit) struct buf data = {0};
 
 	event_job_data(view, &data);
@@ -293,9 +313,11 @@ static void write_step(struct tracker *tracker, struct tracked *tracked, const s
 	if (document_hash &&
 	        !journal_wrote(tracker->journal, store_job_document_put(store, row.key, document)))
 		return;
-	for (size_t i = 0; i < step->n_events; i++)
+	for (size_t i = 0; i < step->n_events; i++) {
 		change->seq =
 		        append_event(tracker, tracked, &view, document, &step->events[i], row.key);
+		change->types |= 1u << step->events[i].type;
+	}
 	tracked->is_contact_dirty = false;
 }
 
@@ -450,6 +472,7 @@ bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
 		return true;
 	change->key = row.key;
+	change->types = 1u << event.type;
 	change->seq = append_event(tracker, tracked, &view, NULL, &event, row.key);
 	return true;
 }
@@ -473,6 +496,7 @@ void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_r
 	        !journal_wrote(
 	                tracker->journal, store_job_put(journal_store(tracker->journal), &row)))
 		return;
+	change->types = 1u << event.type;
 	change->seq = append_event(tracker, tracked, &view, NULL, &event, row.key);
 }
 
@@ -488,11 +512,15 @@ void tracker_rewrite(struct tracker *tracker, struct tracked *tracked)
 void tracker_pause(struct tracker *tracker, struct tracked *tracked, bool is_paused)
 {
 	struct account *account = account_of(tracker, tracked);
+	int64_t wait_ms = job_is_polled(&tracked->job) ? account->policy.min_interval_ms : -1;
+	struct job_change *change =
+	        change_new(tracker, tracked, CHANGE_PAUSE, &tracked->job, wait_ms);
+	struct store_job row = view_row(tracked, &tracked->job, account);
 
-	tracked->is_paused = is_paused;
-	tracker_rewrite(tracker, tracked);
-	if (!tracked->is_in_flight && job_is_polled(&tracked->job))
-		queue_job(tracker, tracked, is_paused ? -1 : account->policy.min_interval_ms);
+	change->is_paused = row.is_paused = is_paused;
+	if (!journal_is_lost(tracker->journal))
+		journal_wrote(
+		        tracker->journal, store_job_put(journal_store(tracker->journal), &row));
 }
 
 static int load_row(void *arg, const struct store_job *row)

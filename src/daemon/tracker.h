@@ -15,6 +15,9 @@
 #include "daemon/registry.h"
 #include "util/rng.h"
 
+/* The job of this ticket is finished, or no longer watched: committed, but not told yet. */
+typedef void tracker_over_fn(void *arg, uint64_t ticket);
+
 struct tracker {
 	struct loop *loop;
 	struct journal *journal;
@@ -26,6 +29,8 @@ struct tracker {
 	int64_t overdue_next_mono_ms; /* when to look for overdue jobs again */
 	int64_t contact_next_mono_ms; /* when to write contact fields again */
 	uint32_t contact_cursor;
+	tracker_over_fn *over; /* NULL = nobody waits */
+	void *over_arg;
 	bool wants_credits;    /* a ledger is to be written with the next commit */
 	bool has_account_news; /* an account was paused or came back since it was last told */
 };
@@ -56,8 +61,7 @@ struct tracker_wish {
 bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish);
 /* is_removed: by hand, so that the configuration does not bring it back. */
 void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed);
-/* By somebody's wish: not polled until resumed. Takes effect in memory at once, on disk with the
- * commit. */
+/* By somebody's wish: not polled until resumed. Takes effect with the commit. */
 void tracker_pause(struct tracker *tracker, struct tracked *tracked, bool is_paused);
 /* Writes a changed name, origin or pause; no event. */
 void tracker_rewrite(struct tracker *tracker, struct tracked *tracked);

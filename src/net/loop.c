@@ -25,7 +25,8 @@ enum { LOOP_WAIT_MAX_MS = 60 * 1000 };
 /* Apart from struct loop, so that loop_now() can fill it behind a const pointer. */
 struct loop_clock {
 	struct now now;
-	bool is_read; /* in this turn */
+	int64_t began_us; /* of clock_stopwatch_us() */
+	bool is_read;     /* in this turn */
 };
 
 struct loop_deferred {
@@ -174,9 +175,15 @@ struct now loop_now(const struct loop *loop)
 
 	if (!clock->is_read || !loop->is_running) {
 		clock->now = clock_now();
+		clock->began_us = clock_stopwatch_us();
 		clock->is_read = true;
 	}
 	return clock->now;
+}
+
+int64_t loop_turn_us(const struct loop *loop)
+{
+	return loop->clock->is_read ? clock_stopwatch_us() - loop->clock->began_us : 0;
 }
 
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg)

@@ -36,6 +36,9 @@ int loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 /* The time as read when this turn began; the same value for the whole turn. */
 struct now loop_now(const struct loop *loop);
+/* How long this turn has lasted, from its first question for the time: what is ready was waited for
+ * before that. */
+int64_t loop_turn_us(const struct loop *loop);
 /* Runs fn after this turn's end: the way to free an object inside its own callback. */
 void loop_defer(struct loop *loop, loop_fn *fn, void *arg);
 /* Makes the loop take another turn at once instead of waiting; cheap, may be repeated. */

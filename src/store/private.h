@@ -177,9 +177,6 @@ int store_query_int(struct store *store, const char *sql, int64_t *value);
 /* Passive, or with truncation when the file outgrew its bound. */
 int store_wal_move(struct store *store);
 
-/* Commits with the mark of a clean end. */
-int store_mark_clean(struct store *store);
-
 /* ---- open.c, check.c, schema.c ---- */
 
 extern const char *const store_statements[STMT_COUNT];

@@ -44,8 +44,13 @@ struct store;
  */
 int store_open(const char *dir, struct store **out, struct buf *words);
 /*
- * Commits nothing: an open transaction is rolled back. Notes a clean end (not after ERR_IO or
- * ERR_CORRUPT). Takes NULL, returns NULL.
+ * Notes on disk that this is the end, and a clean one. 0; ERR_FULL: the next start checks the file
+ * as after a crash; ERR_IO.
+ */
+int store_mark_clean(struct store *store);
+/*
+ * Commits nothing: an open transaction is rolled back. Notes a clean end if that was not done (not
+ * after ERR_IO or ERR_CORRUPT). Takes NULL, returns NULL.
  */
 struct store *store_close(struct store *store);
 

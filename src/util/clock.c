@@ -21,6 +21,14 @@ struct now clock_now(void)
 	};
 }
 
+int64_t clock_stopwatch_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE])
 {
 	static const int64_t first = INT64_C(-62167219200000), last = INT64_C(253402300799999);

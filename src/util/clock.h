@@ -17,6 +17,10 @@ struct now {
 
 struct now clock_now(void);
 
+/* Microseconds of CLOCK_BOOTTIME, for measuring how long something took, and nothing else: whoever
+ * measures may read it. */
+int64_t clock_stopwatch_us(void);
+
 /* "2026-11-24T05:00:00.123Z": RFC 3339, UTC, milliseconds. Years 0 to 9999; others are clamped. */
 enum { CLOCK_TEXT_SIZE = 25 };
 char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);

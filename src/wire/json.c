@@ -133,6 +133,34 @@ static const char *add_text(struct json *json, const unsigned char *text, size_t
 	return copy;
 }
 
+/* The code unit of an escape \\uXXXX at c; -1 if there is none. */
+static long escaped_unit(const char *c, const char *end)
+{
+	char digits[5] = "";
+
+	if (end - c < 6 || c[0] != '\\' || c[1] != 'u')
+		return -1;
+	memcpy(digits, c + 2, 4);
+	return strtol(digits, NULL, 16);
+}
+
+/* Half a surrogate pair names no character; yajl makes a "?" of it. */
+static bool has_half_pair(const struct json *json, size_t from, size_t to)
+{
+	const char *c = json->bytes + from, *end = json->bytes + to;
+
+	while ((c = memchr(c, '\\', (size_t)(end - c)))) {
+		long unit = escaped_unit(c, end);
+		bool is_first = unit >= 0xd800 && unit < 0xdc00;
+		long next = is_first ? escaped_unit(c + 6, end) : -1;
+
+		if (is_first ? next < 0xdc00 || next > 0xdfff : unit >= 0xdc00 && unit < 0xe000)
+			return true;
+		c += is_first ? 12 : unit >= 0 ? 6 : 2;
+	}
+	return false;
+}
+
 static int on_null(void *ctx)
 {
 	return add_node(ctx, JSON_NULL) != NULL;
@@ -165,7 +193,13 @@ static int on_number(void *ctx, const char *text, size_t len)
 
 static int on_string(void *ctx, const unsigned char *text, size_t len)
 {
-	return on_text(ctx, JSON_STRING, text, len);
+	struct json *json = ctx;
+
+	if (!on_text(json, JSON_STRING, text, len))
+		return 0;
+	const struct json_node *node = &json->nodes[json->n_nodes - 1];
+
+	return has_half_pair(json, node->raw_from, node->raw_to) ? fail(json, JSON_E_SYNTAX) : 1;
 }
 
 static int on_key(void *ctx, const unsigned char *text, size_t len)
@@ -174,6 +208,8 @@ static int on_key(void *ctx, const unsigned char *text, size_t len)
 	size_t from, to;
 
 	mark_token(json, &from, &to);
+	if (has_half_pair(json, from, to))
+		return fail(json, JSON_E_SYNTAX);
 	json->key = add_text(json, text, len);
 	return json->key != NULL;
 }

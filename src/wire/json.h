@@ -69,8 +69,8 @@ void json_add_raw(const struct json *json, const struct json_node *node, struct 
 
 /*
  * Writing: struct json_out w; json_out_init(&w, &buf); ... ; json_out_deinit(&w). Strings that are
- * not UTF-8 get U+FFFD for each bad byte. In an object give a key first: the j_* helpers take key
- * and value.
+ * not UTF-8 get U+FFFD for each bad byte and NUL. In an object give a key first: the j_* helpers
+ * take key and value.
  */
 struct json_out {
 	void *gen; /* yajl_gen */

@@ -46,12 +46,24 @@ static void must(yajl_gen_status status)
 	(void)status;
 }
 
+/* False: *bad is the first byte that no reader should be given: not UTF-8, or a NUL, which many
+ * refuse. */
+static bool is_sound(const char *bytes, size_t len, size_t *bad)
+{
+	const char *nul = memchr(bytes, '\0', len);
+	bool is_utf8 = str_is_utf8(bytes, len, bad);
+
+	if (nul && (is_utf8 || (size_t)(nul - bytes) < *bad))
+		*bad = (size_t)(nul - bytes);
+	return is_utf8 && !nul;
+}
+
 static void put_text(struct json_out *w, const char *bytes, size_t len)
 {
 	cleanup(buf_deinit) struct buf mended = {0};
 	size_t bad;
 
-	while (!str_is_utf8(bytes, len, &bad)) {
+	while (!is_sound(bytes, len, &bad)) {
 		buf_add(&mended, bytes, bad);
 		buf_adds(&mended, "\xef\xbf\xbd"); /* U+FFFD */
 		bytes += bad + 1;

@@ -80,7 +80,7 @@ class HookKill(TestCase):
 
     def live(self, stage, kind, k):
         """One life that is cut at the k-th call, and one that ends well. None: k was not met."""
-        stage.sim("--speed", "400")
+        stage.sim("--speed", "4000")
         stage.config({ACCOUNT: stage.account(JOBS)},
                      hooks={"hook": stage.hook(on=TYPES, retry_first="20ms", retry_max="50ms")})
         wrapper = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=" + kind,
@@ -163,7 +163,7 @@ class HookKill(TestCase):
     def good_life(self):
         stage = Stage()
         try:
-            stage.sim("--speed", "400")
+            stage.sim("--speed", "4000")
             stage.config({ACCOUNT: stage.account(JOBS)}, hooks={"hook": stage.hook(on=TYPES)})
             life = self.end_well(stage)
         finally:

@@ -77,7 +77,7 @@ class Hooks(TestCase):
         self.assertEqual(delivery["attempts"], 4)
         self.assertEqual(len(delivery["history"]), 4)
         [dead] = [e for e in daemon.events() if e["type"] == "hook.dead"]
-        self.assertEqual(dead["data"]["delivery_id"], int(delivery["id"]))
+        self.assertEqual(str(dead["data"]["delivery_id"]), delivery["id"])
         self.assertEqual(dead["data"]["attempts"], 4)
         wait_for(lambda: [r for r in self.stage.records() if r.hook == "watcher"], "its hook")
         assert_unchanged(lambda: len(self.stage.records()), QUIET_S, "number of runs")

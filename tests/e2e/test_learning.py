@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Durations that are learned and kept, credits that are never overspent, why and plan."""
+"""Durations that are learned and kept, credits that are never overspent, whoever shares them, why
+and plan."""
 
 import datetime
 import os
@@ -7,7 +8,7 @@ import pathlib
 import subprocess
 import unittest
 
-from harness import QUIET_S, TestCase, assert_unchanged, wait_for
+from harness import QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
 
 BULKWATCH = pathlib.Path(os.environ.get("BULKWATCH_BUILD", "build")) / "src/ctl/bulkwatch"
 
@@ -128,6 +129,173 @@ class Learning(TestCase):
         self.assertEqual([event["type"] for event in daemon.events()
                           if event["type"].startswith("account.")], [])
         self.assertIn("80 % of its credits", stage.log())
+
+
+class Sharing(TestCase):
+    """Accounts with one refresh token have one ledger of credits."""
+
+    CLIENT = {"client_id": "1000.CLIENT", "client_secret": "secret"}
+
+    def setUp(self):
+        super().setUp()
+        self.stage.secret("client_secret", "secret")
+        for name in ("one", "two"):
+            self.stage.secret(name, f"1000.{name}.{name}")
+        self.sim = self.stage.sim(script={
+            "clients": [{**self.CLIENT, "refresh_token": f"1000.{name}.{name}"}
+                        for name in ("one", "two")],
+            "datacenters": {"eu": {"tokens": [TOKEN]}},
+            "jobs": [{"id": "*", "duration": "1h"}]})
+
+    def account(self, jobs, credits_per_day, refresh_token="one"):
+        return {"datacenter": "eu", "client_id": self.CLIENT["client_id"],
+                "client_secret_file": str(self.stage.dir / "client_secret"),
+                "refresh_token_file": str(self.stage.dir / refresh_token),
+                "credits_per_day": credits_per_day, "jobs": jobs}
+
+    def asked(self, *first_digits):
+        """Polls of the jobs whose ids begin so."""
+        return sum(1 for request in self.sim.requests() if request["method"] == "GET"
+                   and request["path"].rpartition("/")[2][0] in first_digits)
+
+    def wait_held(self, daemon, *names):
+        for name in names:
+            wait_for(lambda n=name: daemon.account(n)["reason"] == "credits",
+                     f"the end of the credits of {name}", why=lambda n=name: str(daemon.account(n)))
+            self.assertEqual(daemon.account(name)["state"], "held")
+
+    def ledger(self, daemon, name):
+        return daemon.account(name)["ledger"]
+
+    def test_the_lowest_ceiling_counts_for_all(self):
+        """40 requests together, over kill -9 and restarts; another refresh token is another
+        ledger."""
+        self.stage.config({"acme": self.account(ids(10, 3), 1000),
+                           "beta": self.account(ids(20, 3), 40),
+                           "idle": self.account([], 500),
+                           "other": self.account(ids(30, 1), 1000000, "two"),
+                           "ready": self.stage.account(ids(40, 1))})
+        daemon = self.stage.start()
+        # Before any of them polled.
+        self.assertEqual(self.ledger(daemon, "idle")["credits_per_day"], 40)
+        self.assertEqual(daemon.account("acme")["limits"]["credits_per_day"], 1000)
+        self.assertEqual(self.ledger(daemon, "other")["credits_per_day"], 1000000)
+        wait_for(lambda: self.asked("1", "2") >= 15, "some polls")
+        daemon.kill()
+        daemon = self.stage.start()
+        self.wait_held(daemon, "acme", "beta", "idle")
+        self.assertLessEqual(self.asked("1", "2"), 40)
+        # A kill forfeits one that was reserved.
+        self.assertGreaterEqual(self.asked("1", "2"), 38)
+        self.assertGreater(self.asked("1"), 0)
+        self.assertGreater(self.asked("2"), 0)
+        sharers = {"acme": ["beta", "idle"], "beta": ["acme", "idle"], "idle": ["acme", "beta"],
+                   "other": [], "ready": []}
+        for name, others in sharers.items():
+            self.assertEqual(sorted(self.ledger(daemon, name)["shared_with"]), others)
+        for name in ("acme", "beta", "idle"):
+            self.assertEqual(self.ledger(daemon, name)["left"], 0)
+            self.assertEqual(self.ledger(daemon, name)["spent"],
+                             self.ledger(daemon, "beta")["spent"])
+        why = daemon.get("/v1/jobs/acme/10/why").json()
+        self.assertEqual(why["reason"], "credits")
+        self.assertIn("40 credits", why["sentence"])
+        self.assertEqual(daemon.stop(), 0)
+        daemon = self.stage.start()
+        before = self.asked("3"), self.asked("4")
+        wait_for(lambda: self.asked("3") > before[0] + 5 and self.asked("4") > before[1] + 5,
+                 "the polls of the others")
+        self.wait_held(daemon, "acme", "beta", "idle")
+        self.assertLessEqual(self.asked("1", "2"), 40)
+        for name in ("other", "ready"):
+            self.assertEqual(daemon.account(name)["state"], "ok")
+
+        # A higher ceiling: at once, for all of them.
+        spent = self.ledger(daemon, "acme")["spent"]
+        self.stage.config({"acme": self.account(ids(10, 3), 60),
+                           "beta": self.account(ids(20, 3), 70)})
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.ledger(daemon, "beta")["spent"] == 60, "the further credits")
+        self.wait_held(daemon, "acme", "beta")
+        self.assertLessEqual(self.asked("1", "2"), 60)
+        self.assertGreaterEqual(self.asked("1", "2"), 38 + 60 - spent)
+        self.assertEqual(self.ledger(daemon, "acme")["shared_with"], ["beta"])
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_what_was_spent_moves_with_the_account(self):
+        def config(acme, beta):
+            self.stage.config({"acme": acme, "beta": beta})
+
+        def own(jobs, credits_per_day):
+            return {**self.stage.account(jobs), "credits_per_day": credits_per_day}
+
+        acme, beta = ids(10, 2), ids(20, 2)
+        # Each its own ledger.
+        config(own(acme, 20), self.account(beta, 10, "two"))
+        daemon = self.stage.start()
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual((self.asked("1"), self.asked("2")), (20, 10))
+
+        # Into one that is new, by a reload; beta follows: into the same, which is not new then.
+        config(self.account(acme, 20), self.account(beta, 10, "two"))
+        self.assertEqual(daemon.reload().status, 200)
+        self.wait_held(daemon, "acme")
+        config(self.account(acme, 25), self.account(beta, 25))
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.ledger(daemon, "beta")["spent"] == 25, "five more together")
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual(self.ledger(daemon, "beta")["shared_with"], ["acme"])
+        self.assertEqual(self.asked("1", "2"), 35)
+
+        # Back, while no daemon runs: acme's own ledger of old says 20, but it may have spent 25.
+        before = self.asked("1")
+        self.assertEqual(daemon.stop(), 0)
+        config(own(acme, 28), self.account(beta, 25))
+        daemon = self.stage.start()
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual(self.ledger(daemon, "acme")["spent"], 28)
+        self.assertEqual(self.ledger(daemon, "acme")["shared_with"], [])
+        self.assertEqual(self.asked("1") - before, 3)
+        self.assertEqual(self.asked("1", "2"), 38)
+
+        # And there again, killed at once: nothing doubles, nothing is lost.
+        config(self.account(acme, 28), self.account(beta, 28))
+        daemon.kill()
+        daemon = self.stage.start()
+        daemon.kill()
+        daemon = self.stage.start()
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual(self.ledger(daemon, "beta")["spent"], 28)
+        self.assertLessEqual(self.asked("1"), 28)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_accounts_that_begin_to_share_bring_all_they_spent(self):
+        def ready(jobs, credits_per_day):
+            return {**self.stage.account(jobs), "credits_per_day": credits_per_day}
+
+        self.stage.config({"acme": ready(ids(10, 2), 12), "beta": ready(ids(20, 2), 8)})
+        daemon = self.stage.start()
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual((self.asked("1"), self.asked("2")), (12, 8))
+        self.stage.config({"acme": self.account(ids(10, 2), 23),
+                           "beta": self.account(ids(20, 2), 30)})
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.ledger(daemon, "beta")["spent"] == 23, "three more together")
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual(self.asked("1", "2"), 23)
+
+        # Another refresh token in the same file: the same accounts go on where they were.
+        self.stage.secret("one", "1000.two.two")
+        self.stage.config({"acme": self.account(ids(10, 2), 25),
+                           "beta": self.account(ids(20, 2), 25)})
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.ledger(daemon, "acme")["spent"] == 25, "two more together")
+        self.wait_held(daemon, "acme", "beta")
+        self.assertEqual(self.asked("1", "2"), 25)
+        self.assertEqual(daemon.stop(), 0)
+        for path in self.stage.state_dir.glob("bulkwatch.db*"):
+            self.assertNotIn(b"1000.two.two", path.read_bytes())
+            self.assertNotIn(b"1000.one.one", path.read_bytes())
 
 
 if __name__ == "__main__":

@@ -269,7 +269,7 @@ class Replies(TestCase):
         self.assertEqual(len(self.sim.requests()), n)
 
     def test_unknown_words_are_journaled_and_polled_on(self):
-        words = ["SWEET OR SALTED", "completed", "X" * 64]
+        words = ["SÜSS ODER SALZIG", "completed", "X" * 64]
         daemon = self.watch([{"id": "1", "life": [
             *({"state": word, "polls": 2} for word in words), {"state": "COMPLETED"}]}], ["1"],
             on=["job.unknown_state", "job.completed"])

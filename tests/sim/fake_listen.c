@@ -124,6 +124,16 @@ int listen_fd_new(
 	return 0;
 }
 
+int listen_tcp_new(struct listen_group *group, const char *address, uint16_t port,
+        listen_request_fn *fn, void *arg, struct listen **out)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/tcp/%.40s:%u", address, port);
+	*out = listen_new(group, path, fn, arg);
+	return 0;
+}
+
 static void request_free(struct listen_request *request)
 {
 	if (request->is_held)

@@ -139,13 +139,13 @@ static void make_job(size_t i, const struct scenario *scenario)
 	struct world_job *job = &world->jobs[i];
 	int64_t span = world->trouble_until_mono_ms - world->mono_ms;
 
-	snprintf(job->id, sizeof(job->id), "36523970000%06zu", i);
+	snprintf(job->id, sizeof(job->id), "36523970000%06u", (unsigned)(i % 1000000));
 	job->account = (int)(i % world->n_accounts);
 	make_life(job, span);
 	if (world_chance(0.2))
 		job->hooks = (uint8_t)world_between(1, 3);
 	if (scenario->has_variants && world_chance(0.3))
-		job->absent_in = (uint8_t)world_between(1, 7) << 1; /* never in the first */
+		job->absent_in = (uint8_t)(world_between(1, 7) << 1); /* never in the first */
 	if (scenario->has_faults && world_chance(0.05)) {
 		job->unknown_from_mono_ms = world->mono_ms + world_between(0, span / 2);
 		job->unknown_to_mono_ms = job->unknown_from_mono_ms + world_between(0, HOUR_MS);

@@ -7,7 +7,7 @@
 
 #include "util/mem.h"
 
-enum { NETKIT_TICK_MS = 5 };
+enum { NETKIT_TICK_MS = 5, NETKIT_TEST_TIMEOUT_S = 60 };
 
 static void netkit_on_tick(void *arg)
 {
@@ -109,4 +109,20 @@ void netkit_remove_dir(char *dir)
 {
 	nftw(dir, netkit_remove, 8, FTW_DEPTH | FTW_PHYS);
 	free(dir);
+}
+
+int netkit_main(const char *name, void (*add_tests)(TCase *tests))
+{
+	Suite *suite = suite_create(name);
+	TCase *tests = tcase_create(name);
+	SRunner *runner = srunner_create(suite);
+	int n_failed;
+
+	tcase_set_timeout(tests, NETKIT_TEST_TIMEOUT_S);
+	add_tests(tests);
+	suite_add_tcase(suite, tests);
+	srunner_run_all(runner, CK_NORMAL);
+	n_failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }

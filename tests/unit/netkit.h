@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <check.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,3 +38,6 @@ size_t netkit_count_fds(void);
 /* A directory of the test's own; netkit_remove_dir() takes it away with all that is in it. */
 char *netkit_make_dir(void);
 void netkit_remove_dir(char *dir);
+
+/* Runs one suite of tests; what main() returns. */
+int netkit_main(const char *name, void (*add_tests)(TCase *tests));

@@ -254,6 +254,55 @@ END_TEST
 enum { SPENDINGS = 30000 };
 
 /* Random steps of time, crashes, ceilings and sendings; every window of 24 hours is added up. */
+START_TEST(test_what_another_spent_counts_here_too)
+{
+	struct budget own = budget_of(100), other = budget_of(1000), copy;
+	int64_t later = START_MS + 2 * HOUR_MS;
+
+	for (int i = 0; i < 30; i++)
+		ck_assert(spend(&own, START_MS));
+	for (int i = 0; i < 20; i++)
+		ck_assert(spend(&other, START_MS));
+	for (int i = 0; i < 5; i++)
+		ck_assert(spend(&other, later));
+	ck_assert_int_gt(budget_reserve(&other, later), 0); /* reserved is not spent */
+
+	/* Some of it may be here already: each slot has the larger number, however often. */
+	copy = own;
+	for (int i = 0; i < 3; i++)
+		budget_take_over(&copy, &other, later, false);
+	ck_assert_int_eq(budget_spent(&copy, later), 30 + 5);
+	budget_take_over(&other, &copy, later, false);
+	ck_assert_int_eq(budget_spent(&other, later), 30 + 5);
+
+	/* None of it is. */
+	copy = budget_of(0);
+	budget_take_over(&copy, &own, later, true);
+	budget_take_over(&copy, &other, later, true);
+	ck_assert_int_eq(budget_spent(&copy, later), 30 + 30 + 5);
+	/* It comes back when it would have there. */
+	ck_assert_int_eq(budget_spent(&copy, START_MS + DAY_MS), 65);
+	ck_assert_int_eq(budget_spent(&copy, START_MS + DAY_MS + 10 * MINUTE_MS), 5);
+	ck_assert_int_eq(budget_spent(&copy, later + DAY_MS + 10 * MINUTE_MS), 0);
+}
+END_TEST
+
+START_TEST(test_taking_over_gives_back_what_is_beyond_the_ceiling)
+{
+	struct budget budget = budget_of(10000), other = budget_of(10000);
+
+	ck_assert_int_eq(budget_reserve(&budget, START_MS), 10);
+	budget_take_more(&other, START_MS, 9995);
+	budget_take_over(&budget, &other, START_MS, true);
+	ck_assert_int_eq(budget_spent(&budget, START_MS), 9995);
+	ck_assert_int_eq(budget_left(&budget, START_MS), 5);
+	for (int i = 0; i < 5; i++)
+		ck_assert(budget_take(&budget, START_MS));
+	ck_assert(!budget_take(&budget, START_MS));
+	ck_assert_int_eq(budget_reserve(&budget, START_MS), 0);
+}
+END_TEST
+
 START_TEST(test_no_window_holds_more_than_the_ceiling)
 {
 	static int64_t at[SPENDINGS];
@@ -311,6 +360,8 @@ int main(void)
 	tcase_add_test(tcase, test_full_slots_fit_the_text);
 	tcase_add_test(tcase, test_a_clock_that_was_set_back_forgets_nothing);
 	tcase_add_test(tcase, test_other_texts_are_refused);
+	tcase_add_test(tcase, test_what_another_spent_counts_here_too);
+	tcase_add_test(tcase, test_taking_over_gives_back_what_is_beyond_the_ceiling);
 	tcase_add_test(tcase, test_no_window_holds_more_than_the_ceiling);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);

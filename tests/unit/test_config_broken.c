@@ -273,7 +273,8 @@ START_TEST(test_later_options)
 	        "l.yaml:7:3: error: hook \"none\": exec or url is required\n"
 	        "l.yaml:8:3: error: hook \"both\": exec and url exclude one another; make two "
 	        "hooks\n"
-	        "l.yaml:8:34: error: url: \"https://a.example/b#c\" must not have a fragment (#...)\n"
+	        "l.yaml:8:34: error: url: \"https://a.example/b#c\" must not have a fragment "
+	        "(#...)\n"
 	        "l.yaml:9:31: error: secret_file: it signs a webhook's requests, but there is no "
 	        "url\n");
 	config_problems_deinit(&problems);

@@ -295,14 +295,8 @@ START_TEST(test_sigpipe_is_ignored)
 }
 END_TEST
 
-int main(void)
+static void add_tests(TCase *tests)
 {
-	Suite *suite = suite_create("loop");
-	TCase *tests = tcase_create("loop");
-	SRunner *runner = srunner_create(suite);
-	int n_failed;
-
-	tcase_set_timeout(tests, 60);
 	tcase_add_test(tests, test_timer_fires_once_and_not_before);
 	tcase_add_test(tests, test_timer_of_the_past_fires_and_a_cleared_one_does_not);
 	tcase_add_test(tests, test_no_wait_is_longer_than_a_minute);
@@ -312,9 +306,9 @@ int main(void)
 	tcase_add_test(tests, test_time_stands_still_in_a_turn);
 	tcase_add_test(tests, test_signal_arrives_in_the_loop);
 	tcase_add_test(tests, test_sigpipe_is_ignored);
-	suite_add_tcase(suite, tests);
-	srunner_run_all(runner, CK_NORMAL);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(void)
+{
+	return netkit_main("loop", add_tests);
 }
