@@ -131,8 +131,7 @@ static void add_credits(struct why *why)
 
 	if (ledger && ledger_is_spent(ledger, now))
 		add(why, "credits", ledger_closed_until_mono(ledger, now.mono_ms),
-		        "the %" PRId64 " credits of 24 hours %s are spent",
-		        ledger->budget.ceiling,
+		        "the %" PRId64 " credits of 24 hours %s are spent", ledger->budget.ceiling,
 		        ledger->n_users > 1 ? "that the account shares with others"
 		                            : "of the account");
 }

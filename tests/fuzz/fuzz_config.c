@@ -57,6 +57,7 @@ static void fuzz_jobs_file(const char *text, size_t len)
 	struct loader l = {.config = MEM_NEW(struct config)};
 
 	l.config->strings = config_strings_new();
+	l.config->job_strings = config_strings_new();
 	jobs_read_text(&l, &account, "/nowhere/fuzz.jobs", mem_strndup(text, len), len);
 	for (size_t i = 0; i < account.n_jobs; i++) {
 		const struct config_job *job = &account.jobs[i];

@@ -253,7 +253,6 @@ END_TEST
 
 enum { SPENDINGS = 30000 };
 
-/* Random steps of time, crashes, ceilings and sendings; every window of 24 hours is added up. */
 START_TEST(test_what_another_spent_counts_here_too)
 {
 	struct budget own = budget_of(100), other = budget_of(1000), copy;
@@ -303,10 +302,11 @@ START_TEST(test_taking_over_gives_back_what_is_beyond_the_ceiling)
 }
 END_TEST
 
+/* Random steps of time, crashes, ceilings and sendings; every window of 24 hours is added up. */
 START_TEST(test_no_window_holds_more_than_the_ceiling)
 {
 	static int64_t at[SPENDINGS];
-	size_t n = 0, oldest = 0;
+	size_t n = 0, oldest = 0, most = 0;
 	struct rng rng;
 	int64_t ceiling = 3000, now = START_MS;
 
@@ -336,9 +336,11 @@ START_TEST(test_no_window_holds_more_than_the_ceiling)
 		while (at[oldest] <= now - DAY_MS)
 			oldest++;
 		ck_assert_int_le((int64_t)(n - oldest), ceiling);
+		if (n - oldest > most)
+			most = n - oldest;
 	}
 	/* The ceiling was felt, and was used. */
-	ck_assert_int_ge(budget_spent(&budget, now), ceiling * 9 / 10);
+	ck_assert_int_ge((int64_t)most, ceiling * 9 / 10);
 }
 END_TEST
 
