@@ -204,9 +204,9 @@ static void client_say_group(const struct client *client, const struct stat *st)
 	        user ? mem_strdup(user->pw_name) : mem_printf("uid %u", (unsigned)st->st_uid);
 
 	if (client->socket == SOCKET_ADMIN)
-		ctl_say("changes are for the daemon's own user alone: run it as %s or as root "
+		ctl_say("changes are for the daemon's own user alone: run it as %s%s "
 		        "(sudo bulkwatch ...)",
-		        owner);
+		        owner, st->st_uid == 0 ? "" : " or as root");
 	else if (group)
 		ctl_say("reading is for members of the group %s: sudo usermod -aG %s USER, then "
 		        "log in anew",

@@ -73,6 +73,9 @@ int cmd_add(struct ctl *ctl, const struct args *args)
 	return code;
 }
 
+/* Of POST /v1/reload alone (bulkwatch-api(7)). */
+enum { HTTP_CONFIG_REFUSED = 422 };
+
 struct change {
 	const char *method;
 	const char *tail; /* of the job's path */
@@ -156,16 +159,6 @@ int cmd_poll(struct ctl *ctl, const struct args *args)
 	return change_jobs(ctl, args, &change);
 }
 
-/* errors[] come with a configuration that is refused, and with nothing else here. */
-static bool answer_has_errors(const struct answer *answer)
-{
-	cleanup(json_free_p) struct json *json = NULL;
-
-	return json_parse(buf_str(&answer->body), answer->body.len, ANSWER_MAX_BYTES, &json) ==
-	               JSON_OK &&
-	       json_get(json, json_root(json), "errors");
-}
-
 int cmd_reload(struct ctl *ctl, const struct args *args)
 {
 	cleanup(client_free_p) struct client *client = client_new(ctl, SOCKET_ADMIN);
@@ -179,7 +172,7 @@ int cmd_reload(struct ctl *ctl, const struct args *args)
 		code = answer_parse(&answer, &json);
 	else if (code == CTL_OK)
 		code = answer_check(&answer);
-	if (code != CTL_OK && answer_has_errors(&answer))
+	if (code != CTL_OK && answer.status == HTTP_CONFIG_REFUSED)
 		code = CTL_CONFIG;
 	if (json)
 		view_print_any(ctl, json, json_root(json));

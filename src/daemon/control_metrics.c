@@ -410,7 +410,7 @@ static void put_database(struct page *page)
 	        (double)store_size(store));
 	put_one(page, "bulkwatch_database_full", EXPOSITION_GAUGE,
 	        "1 while everything pauses because the disk is full.", journal_is_full(journal));
-	put_one(page, "bulkwatch_last_seq", EXPOSITION_COUNTER, "Number of the last event.",
+	put_one(page, "bulkwatch_last_seq", EXPOSITION_GAUGE, "Number of the last event.",
 	        (double)store_last_seq(store));
 	put_one(page, "bulkwatch_commits_without_room_total", EXPOSITION_COUNTER,
 	        "Commits that the disk had no room for.", (double)journal_metrics(journal)->n_full);

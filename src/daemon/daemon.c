@@ -36,6 +36,7 @@
 
 enum {
 	DRAIN_POLLS_MS = 2000,
+	ADMIN_CLIENTS = 32, /* beside max_clients */
 	/* Descriptors kept from clients: database, logs, DNS, pipes of hooks, connections to Zoho.
 	 */
 	RESERVED_DESCRIPTORS = 512,
@@ -59,7 +60,7 @@ struct daemon {
 	struct retention retention;
 	struct poller *poller;
 	struct control *control;
-	struct listen_group *group;
+	struct listen_group *group, *admin_group;
 	struct listen *query, *admin;
 	struct listen *tcp; /* for metrics alone; NULL = off */
 	struct textfile *textfile;
@@ -408,16 +409,16 @@ static int lock_runtime_dir(struct daemon *daemon)
 }
 
 /* A socket of this name that the service manager opened is taken over; else one is made. */
-static int listen_on(struct daemon *daemon, const char *name, mode_t mode, listen_request_fn *fn,
-        struct listen **out)
+static int listen_on(struct daemon *daemon, struct listen_group *group, const char *name,
+        mode_t mode, listen_request_fn *fn, struct listen **out)
 {
 	cleanup(mem_free_p) char *path =
 	        mem_printf("%s/%s.sock", daemon->config->runtime_dir, name);
 	char words[512] = "";
 	int fd = notify_socket(&daemon->sockets, name);
-	int r = fd >= 0 ? listen_fd_new(daemon->group, fd, fn, daemon->control, out)
-	                : listen_unix_new(daemon->group, path, mode, fn, daemon->control, out,
-	                          words, sizeof(words));
+	int r = fd >= 0 ? listen_fd_new(group, fd, fn, daemon->control, out)
+	                : listen_unix_new(group, path, mode, fn, daemon->control, out, words,
+	                          sizeof(words));
 
 	if (r == 0)
 		return 0;
@@ -483,6 +484,10 @@ static int open_doors(struct daemon *daemon)
 	};
 	int r = listen_group_new(daemon->loop, max_clients(daemon->config), &daemon->group);
 
+	/* Places of its own: no number of readers may lock an administrator out. */
+	if (!r)
+		r = listen_group_new(daemon->loop, ADMIN_CLIENTS, &daemon->admin_group);
+
 	daemon->metrics.reloaded_wall_ms = now.wall_ms;
 	context.group = daemon->group;
 	context.metrics = &daemon->metrics;
@@ -491,9 +496,10 @@ static int open_doors(struct daemon *daemon)
 		log_error("sockets: %s", err_text(r));
 		return DAEMON_INTERNAL;
 	}
-	r = listen_on(daemon, "query", 0660, control_on_query, &daemon->query);
+	r = listen_on(daemon, daemon->group, "query", 0660, control_on_query, &daemon->query);
 	if (!r)
-		r = listen_on(daemon, "admin", 0600, control_on_admin, &daemon->admin);
+		r = listen_on(daemon, daemon->admin_group, "admin", 0600, control_on_admin,
+		        &daemon->admin);
 	if (!r)
 		r = listen_for_metrics(daemon);
 	daemon->textfile = textfile_new(daemon->loop, write_metrics, daemon->control);
@@ -624,6 +630,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	listen_free(daemon->tcp);
 	listen_free(daemon->admin);
 	listen_free(daemon->query);
+	listen_group_free(daemon->admin_group);
 	listen_group_free(daemon->group);
 	control_free(daemon->control);
 	children_free(daemon->children);

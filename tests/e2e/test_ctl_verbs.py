@@ -323,7 +323,8 @@ class Changes(Case):
         self.daemon.routes["GET", "/v1/deliveries"] = Reply(rows)
         self.assertEqual(self.run_ctl("deliveries", "--state", "dead", "--hook", "load")[0],
                          "5\tload\t9\ta\t1\tdead\t2\n6\tload\t10\t-\t-\tpending\t3\n")
-        self.assertEqual(self.daemon.requests[-1][3], {"state": "dead", "hook": "load"})
+        self.assertEqual(self.daemon.requests[-1][3],
+                         {"state": "dead", "hook": "load", "limit": "200"})
         self.run_ctl("deliveries", "--state", "dad", code=2)
         self.daemon.routes["POST", "/v1/deliveries/5/retry"] = Reply(None, 202)
         self.run_ctl("deliveries", "retry", "5")

@@ -251,8 +251,6 @@ START_TEST(test_other_texts_are_refused)
 }
 END_TEST
 
-enum { SPENDINGS = 30000 };
-
 START_TEST(test_what_another_spent_counts_here_too)
 {
 	struct budget own = budget_of(100), other = budget_of(1000), copy;
@@ -301,6 +299,8 @@ START_TEST(test_taking_over_gives_back_what_is_beyond_the_ceiling)
 	ck_assert_int_eq(budget_reserve(&budget, START_MS), 0);
 }
 END_TEST
+
+enum { SPENDINGS = 30000 };
 
 /* Random steps of time, crashes, ceilings and sendings; every window of 24 hours is added up. */
 START_TEST(test_no_window_holds_more_than_the_ceiling)

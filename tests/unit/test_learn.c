@@ -374,7 +374,8 @@ START_TEST(test_forecast_is_kept)
 
 	seed_rng(&rng, "test_forecast_is_kept");
 	learn_curve_make(&learn, &curve);
-	teach(&learn, &curve, &rng, 500, 300000, 0.4, 5000);
+	/* So many that what a sample of them says of all is nearer than what is asked for. */
+	teach(&learn, &curve, &rng, 2000, 300000, 0.4, 5000);
 	policy.curve = &curve;
 	policy.k = schedule_solve_k(&policy, 15, &class, 1);
 	for (int i = 0; i < n; i++) {
