@@ -85,7 +85,9 @@ class HookKill(TestCase):
                      hooks={"hook": stage.hook(on=TYPES, retry_first="20ms", retry_max="50ms")})
         wrapper = ["strace", "-D", "-qq", "-o", "/dev/null", "-e", "trace=" + kind,
                    "-e", f"inject={kind}:signal=KILL:when={k}"]
-        daemon = stage.launch(wrapper=wrapper)
+        # LeakSanitizer and strace both want to trace: the second life looks for leaks.
+        daemon = stage.launch(wrapper=wrapper,
+                              environment=stage.environment(ASAN_OPTIONS="detect_leaks=0"))
 
         def is_over():
             if daemon.process.poll() is not None:
