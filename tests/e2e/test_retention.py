@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""retain: what is no longer watched is forgotten in time, what is owed to a hook is not (bulkwatchd.yaml(5))."""
+
+import unittest
+
+from harness import TestCase, assert_unchanged, wait_for
+
+ACCOUNT = "acme"
+MANY = [str(1000 + i) for i in range(450)]  # more than two slices of pruning
+
+
+class Retention(TestCase):
+    def start(self, jobs, **more):
+        self.stage.sim()
+        self.jobs(jobs, **more)
+        return self.stage.start()
+
+    def jobs(self, jobs, hooks=None, retain="1s"):
+        self.stage.config({ACCOUNT: self.stage.account(jobs)}, hooks=hooks, retain=retain)
+
+    def status_of(self, daemon, job_id):
+        return daemon.get(f"/v1/jobs/{ACCOUNT}/{job_id}").status
+
+    def test_many_are_forgotten_and_the_watched_stay(self):
+        daemon = self.start([*MANY, "1"])
+        daemon.wait_finished(len(MANY) + 1, deadline_s=40)
+        self.jobs(["1"])
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: all(self.status_of(daemon, i) == 404 for i in (MANY[0], MANY[200], MANY[-1])),
+                 "forgetting")
+        self.assertEqual(self.status_of(daemon, "1"), 200)
+        pruned = daemon.status()["database"]["pruned_through"]
+        self.assertGreater(pruned, 0)
+        # Reading from before is told so; seqs go on and are never used again.
+        answer = daemon.get("/v1/events?after=0")
+        self.assertEqual((answer.status, answer.json()["pruned_through"]), (410, pruned))
+        last = daemon.status()["last_seq"]
+        self.assertEqual(daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "2"}).status, 201)
+        self.assertGreater(daemon.status()["last_seq"], last)
+        self.assert_stops(daemon)
+        for view in ("jobs", "transitions"):
+            rows = self.stage.rows(f"SELECT DISTINCT job_id FROM {view}")
+            self.assertEqual({row["job_id"] for row in rows}, {"1", "2"}, view)
+
+    def test_what_is_owed_to_a_hook_stays(self):
+        hooks = {"hook": self.stage.hook(then="exit 1\n", retry_first="20ms", retry_max="50ms",
+                                         attempts=100000)}
+        daemon = self.start(["1"], hooks=hooks)
+        daemon.wait_finished(1)
+        self.jobs([], hooks=hooks)
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: not daemon.job(ACCOUNT, "1")["watched"], "the end of watching")
+        assert_unchanged(lambda: self.status_of(daemon, "1"), 3, "the job's answer")
+        # The hook succeeds at last, and then nothing holds the job.
+        self.jobs([], hooks={"hook": self.stage.hook(retry_first="20ms", retry_max="50ms")})
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.status_of(daemon, "1") == 404, "forgetting")
+
+    def test_until_then_it_is_kept(self):
+        daemon = self.start(["1"], retain="1h")
+        daemon.wait_finished(1)
+        self.jobs([], retain="1h")
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: not daemon.job(ACCOUNT, "1")["watched"], "the end of watching")
+        assert_unchanged(lambda: self.status_of(daemon, "1"), 2, "the job's answer")
+        self.assertEqual(len(daemon.get(f"/v1/jobs/{ACCOUNT}/1/history").json()["events"]), 5)
+
+
+if __name__ == "__main__":
+    unittest.main()
