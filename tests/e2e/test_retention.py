@@ -37,6 +37,7 @@ class Retention(TestCase):
         last = daemon.status()["last_seq"]
         self.assertEqual(daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "2"}).status, 201)
         self.assertGreater(daemon.status()["last_seq"], last)
+        daemon.wait_finished(2)
         self.assert_stops(daemon)
         for view in ("jobs", "transitions"):
             rows = self.stage.rows(f"SELECT DISTINCT job_id FROM {view}")
