@@ -6,74 +6,25 @@
  * Nothing outside learns of anything before its commit: programs are started, streams fed and
  * waiters answered by what runs after journal_commit().
  */
-#include "daemon/daemon.h"
+#include "daemon/daemon_private.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include "config/config.h"
 #include "daemon/apply.h"
-#include "daemon/control.h"
 #include "daemon/messages.h"
-#include "daemon/retention.h"
 #include "daemon/thrift.h"
-#include "daemon/service.h"
-#include "daemon/textfile.h"
-#include "net/listen.h"
 #include "util/err.h"
 #include "util/log.h"
 #include "util/mem.h"
 
-enum {
-	DRAIN_POLLS_MS = 2000,
-	ADMIN_CLIENTS = 32, /* beside max_clients */
-	/* Descriptors kept from clients: database, logs, DNS, pipes of hooks, connections to Zoho.
-	 */
-	RESERVED_DESCRIPTORS = 512,
-};
-
-struct daemon {
-	char *state_dir;   /* as at the start: it cannot change */
-	char *config_file; /* absolute; outlives every configuration that was read from it */
-	struct config *config;
-	struct rng rng;
-	struct loop *loop;
-	struct store *store;
-	struct journal *journal;
-	struct http *http;
-	struct children *children;
-	struct hooks *hooks;
-	struct accounts *accounts;
-	struct registry *registry;
-	struct queue queue;
-	struct tracker tracker;
-	struct retention retention;
-	struct poller *poller;
-	struct control *control;
-	struct listen_group *group, *admin_group;
-	struct listen *query, *admin;
-	struct listen *tcp; /* for metrics alone; NULL = off */
-	struct textfile *textfile;
-	struct metrics metrics;
-	struct service service;
-	struct notify_sockets sockets; /* that the service manager opened, until they are ours */
-	int runtime_lock;
-	struct loop_timer *timer;
-	struct loop_signal *on_term, *on_int, *on_hup;
-	bool is_stopping;
-	int64_t drain_polls_until_mono_ms, drain_hooks_until_mono_ms;
-	int exit_code;
-};
+enum { DRAIN_POLLS_MS = 2000 };
 
 static int exit_code_of(int error)
 {
@@ -101,7 +52,7 @@ static void log_database_failed(int error)
 	log_with(LOG_LEVEL_ERROR, fields, "the database failed: %s", err_text(error));
 }
 
-static void fail(struct daemon *daemon, int error)
+void daemon_fail(struct daemon *daemon, int error)
 {
 	log_database_failed(error);
 	daemon->exit_code = exit_code_of(error);
@@ -161,14 +112,14 @@ static void daemon_on_turn_end(void *arg)
 	int r = journal_commit(daemon->journal); /* then memory, then programs are started */
 
 	if (r < 0) {
-		fail(daemon, r);
+		daemon_fail(daemon, r);
 		return;
 	}
 	control_publish(daemon->control);
 	poller_dispatch(daemon->poller);
 	r = service_turn(&daemon->service);
 	if (r < 0) {
-		fail(daemon, r);
+		daemon_fail(daemon, r);
 		return;
 	}
 	stop_if_drained(daemon);
@@ -180,151 +131,6 @@ static void daemon_on_turn_end(void *arg)
 static void daemon_on_timer(void *arg)
 {
 	(void)arg; /* the turn's end does the work */
-}
-
-/* ---- reload ---- */
-
-static void report_problems(const struct config_problems *problems)
-{
-	cleanup(buf_deinit) struct buf words = {0};
-
-	for (size_t i = 0; i < problems->n; i++) {
-		buf_clear(&words);
-		config_problem_print(&problems->list[i], &words);
-		log_at(problems->list[i].is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s",
-		        words.data);
-	}
-}
-
-static void write_problems(
-        struct buf *out, const struct config_problems *problems, int status, const char *detail)
-{
-	struct json_out w;
-
-	json_out_init(&w, out, false);
-	json_open_object(&w, NULL);
-	json_put_string(&w, "type", "about:blank");
-	json_put_string(&w, "title", "The configuration was refused; the old one stays in force");
-	json_put_integer(&w, "status", status);
-	json_put_string(&w, "detail", detail);
-	json_open_array(&w, "errors");
-	for (size_t i = 0; i < problems->n; i++) {
-		const struct config_problem *p = &problems->list[i];
-
-		if (p->is_warning)
-			continue;
-		json_open_object(&w, NULL);
-		json_put_string(&w, "file", p->file);
-		json_put_integer(&w, "line", (int64_t)p->line);
-		json_put_integer(&w, "column", (int64_t)p->column);
-		json_put_string(&w, "detail", p->words);
-		json_close_object(&w);
-	}
-	json_close_array(&w);
-	json_close_object(&w);
-	json_out_deinit(&w);
-}
-
-static void write_applied(struct buf *out, const struct apply_result *result)
-{
-	struct json_out w;
-
-	json_out_init(&w, out, false);
-	json_open_object(&w, NULL);
-	json_put_string(&w, "result", "reloaded");
-	json_put_integer(&w, "watched", (int64_t)result->n_watched);
-	json_put_integer(&w, "unwatched", (int64_t)result->n_unwatched);
-	json_put_integer(&w, "kept", (int64_t)result->n_kept);
-	json_close_object(&w);
-	json_out_deinit(&w);
-}
-
-/* Whatever paused an account may be mended by what was reloaded. */
-static void probe_paused(struct daemon *daemon)
-{
-	int64_t mono_ms = loop_now(daemon->loop).mono_ms;
-
-	for (size_t i = 0; i < accounts_count(daemon->accounts); i++) {
-		struct account *account = accounts_get(daemon->accounts, (uint32_t)i);
-
-		if (account->is_configured && account->gate.state == GATE_PAUSED) {
-			gate_probe_now(&account->gate, mono_ms);
-			queue_touch(&daemon->queue, account, mono_ms);
-		}
-	}
-}
-
-static int take_config(struct daemon *daemon, struct config *config, struct buf *result_json)
-{
-	cleanup(buf_deinit) struct buf words = {0};
-	struct apply_result result;
-	int r = apply_places(&daemon->tracker, config, &words);
-
-	daemon->tracker.has_account_news =
-	        true; /* another token or place opens an account's gate */
-
-	if (!r)
-		r = apply_jobs(&daemon->tracker, config, &result);
-	config_free(daemon->config);
-	daemon->config = config;
-	log_set_level(config->log_level);
-	retention_set(&daemon->retention, config->retain_ms);
-	if (r < 0) {
-		fail(daemon, r);
-		return r;
-	}
-	probe_paused(daemon);
-	textfile_set(daemon->textfile, config->metrics_textfile);
-	write_applied(result_json, &result);
-	log_notice("configuration reloaded: %zu jobs watched, %zu no longer, %zu kept",
-	        result.n_watched, result.n_unwatched, result.n_kept);
-	return 0;
-}
-
-static int reload(struct daemon *daemon, struct buf *result_json)
-{
-	static const struct log_field fields[] = {{"MESSAGE_ID", MESSAGE_RELOAD_REFUSED}};
-	struct config_problems problems = {0};
-	cleanup(buf_deinit) struct buf keys = {0};
-	struct config *config = NULL;
-	int r = journal_is_full(daemon->journal)
-	                ? ERR_FULL
-	                : config_load(daemon->config_file, false, &config, &problems);
-
-	if (r == 0)
-		config_restart_keys(daemon->config, config, &keys);
-	report_problems(&problems);
-	if (r != 0 || keys.len > 0) {
-		cleanup(mem_free_p) char *why =
-		        keys.len > 0 ? mem_printf("these keys need a restart: %s", keys.data)
-		                     : mem_strdup(r < 0 ? err_text(r) : "the file has errors");
-
-		write_problems(result_json, &problems,
-		        control_reload_status(r ? r : CONFIG_E_INVALID), why);
-		log_with(LOG_LEVEL_ERROR, fields,
-		        "reload refused, the old configuration stays in force: %s", why);
-		config_free(config);
-		config_problems_deinit(&problems);
-		return r ? r : CONFIG_E_INVALID;
-	}
-	config_problems_deinit(&problems);
-	return take_config(daemon, config, result_json);
-}
-
-static int daemon_reload(void *arg, struct buf *result_json)
-{
-	struct daemon *daemon = arg;
-
-	service_reloading(&daemon->service);
-	int r = reload(daemon, result_json);
-
-	daemon->metrics.is_reload_refused = r != 0;
-	daemon->metrics.n_refused_reloads += r != 0;
-	daemon->metrics.n_reloads += r == 0;
-	if (r == 0)
-		daemon->metrics.reloaded_wall_ms = loop_now(daemon->loop).wall_ms;
-	service_reloaded(&daemon->service);
-	return r;
 }
 
 /* ---- signals ---- */
@@ -353,7 +159,7 @@ static void daemon_on_hangup(void *arg)
 {
 	cleanup(buf_deinit) struct buf result = {0};
 
-	daemon_reload(arg, &result);
+	reload_config(arg, &result);
 }
 
 /* ---- starting ---- */
@@ -363,7 +169,7 @@ static int load_config(struct daemon *daemon, const char *file)
 	struct config_problems problems = {0};
 	int r = config_load(file, false, &daemon->config, &problems);
 
-	report_problems(&problems);
+	reload_report(&problems);
 	if (r > 0)
 		log_error("%s: not usable, errors: %zu; bulkwatchd --check shows them all", file,
 		        problems.n_errors);
@@ -390,125 +196,6 @@ static int open_store(struct daemon *daemon)
 	log_error("state directory %s: %s", daemon->config->state_dir,
 	        words.len ? words.data : err_text(r));
 	return r > ERR_FIRST ? DAEMON_CONFIG : exit_code_of(r);
-}
-
-/* Whoever holds the lock may unlink stale sockets. It is never unlinked itself. */
-static int lock_runtime_dir(struct daemon *daemon)
-{
-	cleanup(mem_free_p) char *path = mem_printf("%s/sockets.lock", daemon->config->runtime_dir);
-
-	daemon->runtime_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (daemon->runtime_lock < 0) {
-		log_error("runtime directory %s: %s", daemon->config->runtime_dir, strerror(errno));
-		return DAEMON_CONFIG;
-	}
-	if (flock(daemon->runtime_lock, LOCK_EX | LOCK_NB) == 0)
-		return 0;
-	log_error("runtime directory %s: another instance holds it", daemon->config->runtime_dir);
-	return DAEMON_BUSY;
-}
-
-/* A socket of this name that the service manager opened is taken over; else one is made. */
-static int listen_on(struct daemon *daemon, struct listen_group *group, const char *name,
-        mode_t mode, listen_request_fn *fn, struct listen **out)
-{
-	cleanup(mem_free_p) char *path =
-	        mem_printf("%s/%s.sock", daemon->config->runtime_dir, name);
-	char words[512] = "";
-	int fd = notify_socket(&daemon->sockets, name);
-	int r = fd >= 0 ? listen_fd_new(group, fd, fn, daemon->control, out)
-	                : listen_unix_new(group, path, mode, fn, daemon->control, out, words,
-	                          sizeof(words));
-
-	if (r == 0)
-		return 0;
-	log_error("socket %s: %s", path, words[0] ? words : err_text(r));
-	return r == LISTEN_E_BUSY ? DAEMON_BUSY : DAEMON_CONFIG;
-}
-
-static int max_clients(const struct config *config)
-{
-	struct rlimit limit;
-	int64_t max = config->max_clients;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
-		return (int)max;
-	int64_t descriptors = (int64_t)limit.rlim_cur;
-	int64_t room = descriptors > 2 * RESERVED_DESCRIPTORS ? descriptors - RESERVED_DESCRIPTORS
-	                                                      : descriptors / 4;
-
-	if (room >= max)
-		return (int)max;
-	log_warning("RLIMIT_NOFILE is %" PRId64 ": at most %" PRId64 " clients instead of %" PRId64,
-	        descriptors, room, max);
-	return (int)(room > 1 ? room : 1);
-}
-
-/* It passes by the sockets' permissions, so it is off unless somebody wants it. */
-static int listen_for_metrics(struct daemon *daemon)
-{
-	const char *text = daemon->config->metrics_listen;
-	char address[CONFIG_ADDRESS_SIZE];
-	uint16_t port;
-	int r;
-
-	if (!text || !config_split_address(text, address, &port))
-		return 0;
-	r = listen_tcp_new(
-	        daemon->group, address, port, control_on_metrics, daemon->control, &daemon->tcp);
-	if (r == 0)
-		return 0;
-	log_error("metrics_listen %s: %s", text, err_text(r));
-	return r == -EADDRINUSE ? DAEMON_BUSY : DAEMON_CONFIG;
-}
-
-static void write_metrics(void *arg, struct buf *out)
-{
-	control_write_metrics(arg, out);
-}
-
-static int open_doors(struct daemon *daemon)
-{
-	struct now now = loop_now(daemon->loop);
-	struct control_context context = {
-	        .loop = daemon->loop,
-	        .tracker = &daemon->tracker,
-	        .poller = daemon->poller,
-	        .hooks = daemon->hooks,
-	        .config_file = daemon->config_file,
-	        .state_dir = daemon->state_dir,
-	        .started_wall_ms = now.wall_ms,
-	        .started_mono_ms = now.mono_ms,
-	        .reload = daemon_reload,
-	        .reload_arg = daemon,
-	};
-	int r = listen_group_new(daemon->loop, max_clients(daemon->config), &daemon->group);
-
-	/* Places of its own: no number of readers may lock an administrator out. */
-	if (!r)
-		r = listen_group_new(daemon->loop, ADMIN_CLIENTS, &daemon->admin_group);
-
-	daemon->metrics.reloaded_wall_ms = now.wall_ms;
-	context.group = daemon->group;
-	context.metrics = &daemon->metrics;
-	daemon->control = control_new(&context);
-	if (r < 0) {
-		log_error("sockets: %s", err_text(r));
-		return DAEMON_INTERNAL;
-	}
-	r = listen_on(daemon, daemon->group, "query", 0660, control_on_query, &daemon->query);
-	if (!r)
-		r = listen_on(daemon, daemon->admin_group, "admin", 0600, control_on_admin,
-		        &daemon->admin);
-	if (!r)
-		r = listen_for_metrics(daemon);
-	daemon->textfile = textfile_new(daemon->loop, write_metrics, daemon->control);
-	if (!r)
-		textfile_set(daemon->textfile, daemon->config->metrics_textfile);
-	if (notify_drop_sockets(&daemon->sockets) > 0)
-		log_warning("sockets were handed over that are named neither query nor admin: "
-		            "closed");
-	return r;
 }
 
 static int make_parts(struct daemon *daemon)
@@ -604,7 +291,7 @@ int daemon_new(const char *config_file, struct daemon **out)
 	int r = load_config(daemon, config_file);
 
 	if (!r)
-		r = lock_runtime_dir(daemon);
+		r = doors_lock(daemon);
 	if (!r)
 		r = open_store(daemon);
 	if (!r)
@@ -612,7 +299,7 @@ int daemon_new(const char *config_file, struct daemon **out)
 	if (!r)
 		r = recover(daemon);
 	if (!r)
-		r = open_doors(daemon);
+		r = doors_open(daemon);
 	if (r) {
 		daemon_free(daemon);
 		return r;
@@ -626,12 +313,7 @@ struct daemon *daemon_free(struct daemon *daemon)
 	if (!daemon)
 		return NULL;
 	journal_abandon(daemon->journal);
-	textfile_free(daemon->textfile);
-	listen_free(daemon->tcp);
-	listen_free(daemon->admin);
-	listen_free(daemon->query);
-	listen_group_free(daemon->admin_group);
-	listen_group_free(daemon->group);
+	doors_close(daemon);
 	control_free(daemon->control);
 	children_free(daemon->children);
 	journal_free(daemon->journal);

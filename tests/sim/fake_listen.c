@@ -25,7 +25,6 @@ TAILQ_HEAD(held, listen_request);
 
 struct listen_group {
 	struct loop *loop;
-	struct listen *listens[LISTENERS_MAX];
 	size_t n_clients;
 	int max_clients;
 };
@@ -54,24 +53,21 @@ struct listen_request {
 	bool is_held, is_stream;
 };
 
-/* The doors of this process, by the name of their socket. */
-static struct listen_group *doors;
+/* The doors of this process, of whichever group. */
+static struct listen *doors[LISTENERS_MAX];
 
 int listen_group_new(struct loop *loop, int max_clients, struct listen_group **out)
 {
 	struct listen_group *group = MEM_NEW(struct listen_group);
 
-	assert(!doors);
 	group->loop = loop;
 	group->max_clients = max_clients;
-	*out = doors = group;
+	*out = group;
 	return 0;
 }
 
 struct listen_group *listen_group_free(struct listen_group *group)
 {
-	if (group)
-		doors = NULL;
 	free(group);
 	return NULL;
 }
@@ -87,10 +83,10 @@ static struct listen *listen_new(
 	struct listen *listen = MEM_NEW(struct listen);
 	size_t i = 0;
 
-	while (group->listens[i])
+	while (doors[i])
 		i++;
 	assert(i < LISTENERS_MAX);
-	group->listens[i] = listen;
+	doors[i] = listen;
 	listen->group = group;
 	listen->path = mem_strdup(path);
 	listen->fn = fn;
@@ -160,8 +156,8 @@ struct listen *listen_free(struct listen *listen)
 		peer.on_end(peer.arg);
 	}
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
-		if (listen->group->listens[i] == listen)
-			listen->group->listens[i] = NULL;
+		if (doors[i] == listen)
+			doors[i] = NULL;
 	}
 	free(listen->path);
 	free(listen);
@@ -172,12 +168,12 @@ struct listen *listen_free(struct listen *listen)
 
 static struct listen *find_door(const char *name)
 {
-	for (size_t i = 0; doors && i < LISTENERS_MAX; i++) {
-		const char *path = doors->listens[i] ? doors->listens[i]->path : "";
+	for (size_t i = 0; i < LISTENERS_MAX; i++) {
+		const char *path = doors[i] ? doors[i]->path : "";
 		const char *slash = strrchr(path, '/');
 
 		if (slash && strcmp(slash + 1, name) == 0)
-			return doors->listens[i];
+			return doors[i];
 	}
 	return NULL;
 }
