@@ -7,7 +7,7 @@ import socket
 import threading
 import unittest
 
-from harness import TestCase, wait_for
+from harness import TestCase, wait_for, is_sanitized
 
 TIMES = 4  # a fifth in a row would open the data center's circuit
 GROWTH_MAX_KIB = 60 * 1024
@@ -68,10 +68,6 @@ class Elsewhere(threading.Thread):
 def memory_kib(pid, what):
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(re.search(rf"^{what}:\s+(\d+) kB$", status, re.M)[1])
-
-
-def is_sanitized(pid):
-    return "libasan" in pathlib.Path(f"/proc/{pid}/maps").read_text()
 
 
 class BadReplies(TestCase):
