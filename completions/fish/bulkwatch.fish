@@ -71,8 +71,8 @@ complete -c bulkwatch -n '__fish_seen_subcommand_from consume' -l exec -d 'the r
 complete -c bulkwatch -n __fish_use_subcommand -a plan -d 'what polls will cost, and with another polls_per_job'
 complete -c bulkwatch -n '__fish_seen_subcommand_from plan' -l account -s a -x -a '(__bulkwatch_accounts)' -d 'only this account'
 complete -c bulkwatch -n __fish_use_subcommand -a doctor -d 'look for what is wrong'
-complete -c bulkwatch -n __fish_use_subcommand -a config -d 'check the configuration, or show it with every default'
-complete -c bulkwatch -n '__fish_seen_subcommand_from config' -a 'check show' -F
+complete -c bulkwatch -n __fish_use_subcommand -a config -d 'check the configuration, show it with every default, or what a reload would change'
+complete -c bulkwatch -n '__fish_seen_subcommand_from config' -a 'check show diff' -F
 complete -c bulkwatch -n __fish_use_subcommand -a reload -d 'have the daemon read its configuration again'
 complete -c bulkwatch -n __fish_use_subcommand -a backup -d 'copy the daemon\'s database into a new file'
 complete -c bulkwatch -n '__fish_seen_subcommand_from backup' -F

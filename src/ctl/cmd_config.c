@@ -1,10 +1,13 @@
-/* bulkwatch config: the configuration's file, checked and shown without the daemon's help. */
+/* bulkwatch config: the configuration's file, checked and shown without the daemon's help, or
+ * compared with what the daemon has in force. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/config.h"
 #include "ctl/answer.h"
 #include "ctl/commands.h"
+#include "ctl/config_diff.h"
 #include "util/err.h"
 #include "util/mem.h"
 
@@ -118,6 +121,126 @@ static void config_print(const struct config *config)
 	buf_deinit(&text);
 }
 
+/* ---- what a reload would change ---- */
+
+static void print_change(const struct ctl *ctl, const struct config_change *change)
+{
+	const char *words = change->needs_restart ? "  (needs a restart)" : "";
+	struct buf line = {0}, safe = {0};
+
+	if (change->old) {
+		buf_addf(&line, "- %s: %s%s", change->path, change->old, change->new ? "" : words);
+		text_add_safe(&safe, buf_str(&line), ctl->term.is_utf8);
+		buf_clear(&line);
+		term_add_colored(&ctl->term, &line, COLOR_RED, buf_str(&safe));
+		printf("%s\n", buf_str(&line));
+	}
+	buf_clear(&line);
+	buf_clear(&safe);
+	if (change->new) {
+		buf_addf(&line, "+ %s: %s%s", change->path, change->new, words);
+		text_add_safe(&safe, buf_str(&line), ctl->term.is_utf8);
+		buf_clear(&line);
+		term_add_colored(&ctl->term, &line, COLOR_GREEN, buf_str(&safe));
+		printf("%s\n", buf_str(&line));
+	}
+	buf_deinit(&line);
+	buf_deinit(&safe);
+}
+
+static void print_diff_json(const char *file, const struct config_diff *diff)
+{
+	struct buf text = {0}, safe = {0};
+	struct json_out out;
+
+	json_out_init(&out, &text, false);
+	json_open_object(&out, NULL);
+	json_put_string(&out, "file", file);
+	json_open_array(&out, "changes");
+	for (size_t i = 0; i < diff->n; i++) {
+		json_open_object(&out, NULL);
+		json_put_string(&out, "path", diff->list[i].path);
+		json_put_string(&out, "old", diff->list[i].old);
+		json_put_string(&out, "new", diff->list[i].new);
+		json_put_bool(&out, "needs_restart", diff->list[i].needs_restart);
+		json_close_object(&out);
+	}
+	json_close_array(&out);
+	json_close_object(&out);
+	json_out_deinit(&out);
+	text_add_safe_json(&safe, buf_str(&text), text.len);
+	printf("%s\n", buf_str(&safe));
+	buf_deinit(&text);
+	buf_deinit(&safe);
+}
+
+static int print_diff(const struct ctl *ctl, const char *file, const char *old, const char *new)
+{
+	struct config_diff diff;
+	int code;
+
+	config_diff_init(&diff, old, new);
+	code = diff.n > 0 ? CTL_OTHER : CTL_OK;
+	for (size_t i = 0; i < diff.n && !ctl->is_json; i++)
+		print_change(ctl, &diff.list[i]);
+	if (ctl->is_json)
+		print_diff_json(file, &diff);
+	else if (diff.n == 0 && ctl->term.is_terminal)
+		printf("A reload would change no option.\n");
+	config_diff_deinit(&diff);
+	return code;
+}
+
+/* The file is read as the daemon would read it, so with its environment. */
+static void take_environment(const struct json *json)
+{
+	const struct json_node *member =
+	        json_first(json, json_get(json, json_root(json), "environment"));
+
+	for (; member; member = json_next(json, member)) {
+		if (json_string(member))
+			setenv(member->key, json_string(member), true);
+	}
+}
+
+static int config_compare(struct ctl *ctl, const struct args *args)
+{
+	cleanup(client_free_p) struct client *client = client_new(ctl, SOCKET_ADMIN);
+	struct config_problems problems = {0};
+	struct config *config = NULL;
+	struct answer answer = {0};
+	struct json *json = NULL;
+	struct buf shown = {0};
+	int code = client ? answer_get(client, "/v1/config", &answer, &json) : CTL_CONFIG;
+	const char *file = NULL, *old = NULL;
+
+	if (code == CTL_OK) {
+		old = json_get_string(json, json_root(json), "yaml");
+		file = args->n_operands > 1 ? args->operands[1]
+		                            : json_get_string(json, json_root(json), "file");
+		take_environment(json);
+	}
+	if (code == CTL_OK && (!old || !file)) {
+		ctl_say("the daemon's answer has no configuration");
+		code = CTL_OTHER;
+	}
+	if (code == CTL_OK && config_load(file, true, &config, &problems) != 0) {
+		print_problems(&problems);
+		code = CTL_CONFIG;
+	}
+	if (code == CTL_OK) {
+		config_forget_jobs(config); /* so has the daemon */
+		config_show(config, &shown);
+		code = print_diff(ctl, file, old, buf_str(&shown));
+	}
+	config_problems_deinit(&problems);
+	config_free(config);
+	json_free(json);
+	answer_deinit(&answer);
+	buf_deinit(&shown);
+	return code;
+}
+
 int cmd_config(struct ctl *ctl, const struct args *args)
 {
 	bool is_check = strcmp(args->operands[0], "check") == 0;
@@ -126,6 +249,8 @@ int cmd_config(struct ctl *ctl, const struct args *args)
 	cleanup(mem_free_p) char *file = NULL;
 	int code;
 
+	if (strcmp(args->operands[0], "diff") == 0)
+		return config_compare(ctl, args);
 	if (!is_check && ctl->is_json)
 		return args_refuse(args, "config show has no --json; what it prints is YAML");
 	file = config_file(ctl, args);

@@ -302,7 +302,7 @@ int cmd_wait(struct ctl *ctl, const struct args *args)
 	return code;
 }
 
-int cmd_watch(struct ctl *ctl, const struct args *args)
+int cmd_watch_lines(struct ctl *ctl, const struct args *args)
 {
 	struct waiting waiting = {
 	        .ctl = ctl, .is_watching = true, .begun_mono_ms = clock_now().mono_ms};

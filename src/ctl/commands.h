@@ -12,6 +12,8 @@ int cmd_why(struct ctl *ctl, const struct args *args);
 int cmd_events(struct ctl *ctl, const struct args *args);
 int cmd_wait(struct ctl *ctl, const struct args *args);
 int cmd_watch(struct ctl *ctl, const struct args *args);
+/* The same without taking over the terminal. */
+int cmd_watch_lines(struct ctl *ctl, const struct args *args);
 int cmd_add(struct ctl *ctl, const struct args *args);
 int cmd_remove(struct ctl *ctl, const struct args *args);
 int cmd_pause(struct ctl *ctl, const struct args *args);

@@ -223,8 +223,9 @@ static void event_print_plain(const struct json *json, const struct json_node *e
 	buf_deinit(&line);
 }
 
-/* "2026-11-24 05:00:03" in the local time zone; the text itself if it is no time. */
-static void add_local_time(struct buf *out, const char *at)
+/* "2026-11-24 05:00:03" in the local time zone, or without the date; the text itself if it is no
+ * time. */
+static void add_local_time(struct buf *out, const char *at, bool has_date)
 {
 	int64_t wall_ms;
 	char text[32];
@@ -237,7 +238,7 @@ static void add_local_time(struct buf *out, const char *at)
 	}
 	seconds = (time_t)(wall_ms / 1000);
 	localtime_r(&seconds, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+	strftime(text, sizeof(text), has_date ? "%Y-%m-%d %H:%M:%S" : "%H:%M:%S", &tm);
 	buf_adds(out, text);
 }
 
@@ -286,34 +287,48 @@ static void add_subject(
 	buf_deinit(&text);
 }
 
-static void event_print_terminal(
-        const struct ctl *ctl, const struct json *json, const struct json_node *event)
+static void add_event_line(const struct ctl *ctl, struct buf *out, const struct json *json,
+        const struct json_node *event, bool has_date)
 {
 	const struct json_node *seq = json_get(json, event, "seq");
 	const char *type = json_get_string(json, event, "type");
-	struct buf head = {0}, rest = {0}, safe = {0}, line = {0};
+	struct buf head = {0}, rest = {0}, safe = {0};
 	size_t used;
 
-	add_local_time(&head, json_get_string(json, event, "at"));
+	add_local_time(&head, json_get_string(json, event, "at"), has_date);
 	buf_addf(&head, "  #%-6s ", or_dash(seq ? seq->text : NULL));
 	text_add_safe(&safe, buf_str(&head), ctl->term.is_utf8);
-	term_add_colored(&ctl->term, &line, COLOR_DIM, buf_str(&safe));
+	term_add_colored(&ctl->term, out, COLOR_DIM, buf_str(&safe));
 	used = text_width(buf_str(&safe));
 	buf_clear(&safe);
 	buf_clear(&head);
 	buf_addf(&head, "%-17s", or_dash(type));
 	text_add_safe(&safe, buf_str(&head), ctl->term.is_utf8);
-	term_add_colored(&ctl->term, &line, color_of_event(type), buf_str(&safe));
+	term_add_colored(&ctl->term, out, color_of_event(type), buf_str(&safe));
 	used += text_width(buf_str(&safe));
 	add_subject(&rest, json, event, ctl->term.is_utf8);
-	buf_addc(&line, ' ');
-	text_add_cut(&line, buf_str(&rest),
+	buf_addc(out, ' ');
+	text_add_cut(out, buf_str(&rest),
 	        ctl->term.width > used + 1 ? ctl->term.width - used - 1 : 0, ctl->term.is_utf8);
-	buf_addc(&line, '\n');
-	fwrite(buf_str(&line), 1, line.len, stdout);
+	buf_addc(out, '\n');
 	buf_deinit(&head);
 	buf_deinit(&rest);
 	buf_deinit(&safe);
+}
+
+void event_add_line(const struct ctl *ctl, struct buf *out, const struct json *json,
+        const struct json_node *event)
+{
+	add_event_line(ctl, out, json, event, false);
+}
+
+static void event_print_terminal(
+        const struct ctl *ctl, const struct json *json, const struct json_node *event)
+{
+	struct buf line = {0};
+
+	add_event_line(ctl, &line, json, event, true);
+	fwrite(buf_str(&line), 1, line.len, stdout);
 	buf_deinit(&line);
 }
 

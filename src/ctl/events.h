@@ -40,5 +40,8 @@ struct events_reader {
  */
 int events_read(struct events_reader *reader);
 
+/* One line of at most the terminal's width, with colours; with the time of day alone. */
+void event_add_line(const struct ctl *ctl, struct buf *out, const struct json *json,
+        const struct json_node *event);
 /* One line: aligned, cut and coloured on a terminal, else tab-separated, else JSON. */
 void event_print(const struct ctl *ctl, const struct json *json, const struct json_node *event);

@@ -22,6 +22,8 @@ static const char leave[] = "\033[?7h\033[?25h\033[?1049l";
 static struct {
 	struct termios before, raw;
 	bool has_keys;
+	char typed[64]; /* and not yet taken */
+	size_t n_typed;
 	volatile sig_atomic_t is_open, is_stale;
 } screen;
 
@@ -102,15 +104,19 @@ static void screen_on_resize(int signo)
 
 /* ---- */
 
-bool screen_open(void)
+bool screen_is_possible(void)
+{
+	const char *kind = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) == 1 && kind && *kind && strcmp(kind, "dumb") != 0;
+}
+
+void screen_open(void)
 {
 	static const int ends[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
-	const char *kind = getenv("TERM");
 	struct sigaction end = {.sa_handler = screen_on_end};
 	struct sigaction resize = {.sa_handler = screen_on_resize};
 
-	if (isatty(STDOUT_FILENO) != 1 || !kind || !*kind || strcmp(kind, "dumb") == 0)
-		return false;
 	screen.has_keys = isatty(STDIN_FILENO) == 1 && tcgetattr(STDIN_FILENO, &screen.before) == 0;
 	screen.raw = screen.before;
 	screen.raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -123,7 +129,6 @@ bool screen_open(void)
 	fflush(stdout);
 	screen.is_open = true;
 	take_over();
-	return true;
 }
 
 void screen_close(void)
@@ -145,25 +150,30 @@ struct screen_size screen_size(void)
 
 void screen_draw(const struct buf *frame)
 {
+	size_t n_left = screen_size().height;
 	struct buf out = {0};
 	const char *line = buf_str(frame);
 
 	screen.is_stale = false;
 	buf_adds(&out, "\033[H");
-	while (*line) {
+	for (; *line && n_left > 0; n_left--) {
 		size_t len = strcspn(line, "\n");
 
-		/* The end of the last line would scroll all others up. */
+		/* Erased before, since a full line leaves the cursor on its last character; and the
+		 * end of the screen's last line would scroll all others up. */
+		buf_adds(&out, "\033[2K");
 		buf_add(&out, line, len);
-		buf_adds(&out, line[len] && line[len + 1] ? "\033[K\r\n" : "\033[K");
+		buf_adds(&out, n_left > 1 ? "\r\n" : "");
 		line += len + (line[len] == '\n');
 	}
-	buf_adds(&out, "\033[J");
+	if (n_left > 0)
+		buf_adds(&out, "\033[J");
 	put(out.data, out.len);
 	buf_deinit(&out);
 }
 
-static enum screen_key key_of(const char *bytes, size_t len)
+/* The first key of the bytes; *used is how many it has. */
+static enum screen_key key_of(const char *bytes, size_t len, size_t *used)
 {
 	static const struct {
 		const char *bytes;
@@ -181,24 +191,33 @@ static enum screen_key key_of(const char *bytes, size_t len)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-		size_t n = strlen(keys[i].bytes);
-
-		if (n <= len && memcmp(keys[i].bytes, bytes, n) == 0)
+		*used = strlen(keys[i].bytes);
+		if (*used <= len && memcmp(keys[i].bytes, bytes, *used) == 0)
 			return keys[i].key;
 	}
+	*used = bytes[0] == '\033' ? len : 1; /* another key's sequence */
 	return SCREEN_NONE;
 }
 
 enum screen_key screen_wait(int ms)
 {
 	struct pollfd keys = {.fd = screen.has_keys ? STDIN_FILENO : -1, .events = POLLIN};
-	char bytes[16];
+	enum screen_key key;
+	size_t used;
 
-	if (screen.is_stale || poll(&keys, 1, ms) <= 0)
+	if (screen.n_typed == 0) {
+		if (screen.is_stale || poll(&keys, 1, ms) <= 0)
+			return SCREEN_NONE;
+		ssize_t n = read(STDIN_FILENO, screen.typed, sizeof(screen.typed));
+
+		if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+			return SCREEN_QUIT;
+		screen.n_typed = n > 0 ? (size_t)n : 0;
+	}
+	if (screen.n_typed == 0)
 		return SCREEN_NONE;
-	ssize_t n = read(STDIN_FILENO, bytes, sizeof(bytes));
-
-	if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
-		return SCREEN_QUIT;
-	return n > 0 ? key_of(bytes, (size_t)n) : SCREEN_NONE;
+	key = key_of(screen.typed, screen.n_typed, &used);
+	screen.n_typed -= used;
+	memmove(screen.typed, screen.typed + used, screen.n_typed);
+	return key;
 }

@@ -13,8 +13,10 @@ struct screen_size {
 	size_t width, height;
 };
 
-/* False: the terminal cannot do that (a dumb one, or none). Once at a time. */
-bool screen_open(void);
+/* stdout is a terminal, and no dumb one. */
+bool screen_is_possible(void);
+/* Once at a time. */
+void screen_open(void);
 void screen_close(void);
 struct screen_size screen_size(void);
 
@@ -22,10 +24,10 @@ struct screen_size screen_size(void);
 void screen_draw(const struct buf *frame);
 
 enum screen_key {
-	SCREEN_NONE, /* the time is over, or the screen has to be drawn anew */
-	SCREEN_QUIT, /* q, or the end of the input */
-	SCREEN_NEXT, /* space, n, page down */
-	SCREEN_BACK, /* b, p, page up */
+	SCREEN_NONE,   /* the time is over, or the screen has to be drawn anew */
+	SCREEN_QUIT,   /* q, or the end of the input */
+	SCREEN_NEXT,   /* space, n, page down */
+	SCREEN_BACK,   /* b, p, page up */
 	SCREEN_FILTER, /* a */
 };
 /* Waits so long at most for a key. */

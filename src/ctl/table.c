@@ -185,16 +185,21 @@ static void table_add_aligned(struct table *table, struct buf *out)
 	}
 }
 
+void table_render(struct table *table, struct buf *out)
+{
+	assert(table->n_cells % table->n_columns == 0);
+	if (table->n_cells > 0 && table->term->is_terminal)
+		table_add_aligned(table, out);
+	else
+		table_add_plain(table, out);
+	table_clear(table);
+}
+
 void table_flush(struct table *table)
 {
 	struct buf out = {0};
 
-	assert(table->n_cells % table->n_columns == 0);
-	if (table->n_cells > 0 && table->term->is_terminal)
-		table_add_aligned(table, &out);
-	else
-		table_add_plain(table, &out);
+	table_render(table, &out);
 	fwrite(buf_str(&out), 1, out.len, stdout);
 	buf_deinit(&out);
-	table_clear(table);
 }

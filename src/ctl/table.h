@@ -45,3 +45,5 @@ void table_add(struct table *table, const char *text, enum color color);
 /* RFC 3339 or NULL. */
 void table_add_time(struct table *table, const char *time);
 void table_flush(struct table *table);
+/* The same into out. */
+void table_render(struct table *table, struct buf *out);

@@ -278,11 +278,14 @@ const struct verb verbs[] = {
         },
         {
                 .name = "config",
-                .operands = "check|show [FILE]",
-                .summary = "check the configuration, or show it with every default",
-                .about = "FILE is by default the one that the daemon reads.",
+                .operands = "check|show|diff [FILE]",
+                .summary = "check the configuration, show it with every default, or what a reload "
+                           "would change",
+                .about = "FILE is by default the one that the daemon reads. \"diff\" compares it "
+                         "with what is in force,\nbut for the lists of jobs, and exits 1 if they "
+                         "differ.",
                 .operand = OPERAND_WORD_FILE,
-                .words = "check show",
+                .words = "check show diff",
                 .min_operands = 1,
                 .max_operands = 2,
                 .run = cmd_config,

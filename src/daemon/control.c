@@ -47,6 +47,7 @@ static const struct route {
         {LISTEN_POST, "/v1/deliveries/{id}/retry", DOOR_ADMIN, control_retry_delivery, ""},
         {LISTEN_GET, "/v1/openapi.json", DOOR_BOTH, control_get_openapi, ""},
         {LISTEN_GET, "/metrics", DOOR_BOTH, control_get_metrics, ""},
+        {LISTEN_GET, "/v1/config", DOOR_ADMIN, control_get_config, ""},
         {LISTEN_GET, "/v1/backup", DOOR_ADMIN, control_get_backup, ""},
         {LISTEN_POST, "/v1/reload", DOOR_ADMIN, control_post_reload, ""},
 };

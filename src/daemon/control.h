@@ -12,6 +12,7 @@
 #include "net/listen.h"
 
 struct control;
+struct config;
 struct metrics;
 
 /* What the handlers look at and act upon; all borrowed. */
@@ -22,6 +23,7 @@ struct control_context {
 	struct hooks *hooks;
 	const struct listen_group *group;
 	const struct metrics *metrics;
+	struct config *const *config; /* the one in force */
 	const char *config_file, *state_dir;
 	int64_t started_wall_ms, started_mono_ms;
 	/* Reloads the configuration: 0, or CONFIG_E_INVALID with problems, or a negative error. */

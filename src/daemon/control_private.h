@@ -78,6 +78,7 @@ call_fn control_get_deliveries, control_get_delivery,
         control_retry_delivery; /* control_deliveries.c */
 call_fn control_test_hook;      /* control_hook_test.c */
 call_fn control_replay_hook;    /* control_replay.c */
+call_fn control_get_config;     /* control_config.c */
 call_fn control_get_openapi;    /* control_openapi.c */
 call_fn control_get_metrics;    /* control_metrics.c */
 call_fn control_get_backup;     /* backups.c */

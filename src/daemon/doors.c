@@ -102,6 +102,7 @@ int doors_open(struct daemon *daemon)
 	        .tracker = &daemon->tracker,
 	        .poller = daemon->poller,
 	        .hooks = daemon->hooks,
+	        .config = &daemon->config,
 	        .config_file = daemon->config_file,
 	        .state_dir = daemon->state_dir,
 	        .started_wall_ms = now.wall_ms,

@@ -387,6 +387,15 @@ class Shipped(TestCase):
         for text in expressions:
             self.assertTrue(self.NAME.search(text), text)
 
+    def test_the_manual_names_them_all(self):
+        page = (ROOT / "docs" / "man" / "bulkwatch-api.7").read_text()
+        section = page.split(".Sh METRICS")[1].split(".Sh ")[0]
+        named = set(re.findall(r"bulkwatch_[a-z0-9_]+", section))
+        self.stage.sim(script={"jobs": LIVES})
+        self.stage.config({"acme": self.stage.account(["1000"])})
+        families = Families(self.stage.start().get("/metrics").data.decode())
+        self.assertEqual(named, {name for name in families.types if name.startswith("bulkwatch_")})
+
     def test_the_dashboard_can_be_laid_out(self):
         dashboard = json.loads(self.DASHBOARD.read_text())
         ids = [panel["id"] for panel in dashboard["panels"]]

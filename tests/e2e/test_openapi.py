@@ -222,6 +222,7 @@ class Document(TestCase):
         for name in ("accounts", "hooks", "plan", "openapi.json"):
             check("get", f"/v1/{name}", f"/v1/{name}", 200)
         check("get", "/metrics", "/metrics", 200)
+        check("get", "/v1/config", "/v1/config", 200)
         check("get", "/v1/backup", "/v1/backup", 200)
         events = check("get", "/v1/events", "/v1/events", 200).lines()
         self.assertIn("hook.dead", {event["type"] for event in events})

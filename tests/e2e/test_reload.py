@@ -311,5 +311,77 @@ class Changes(TestCase):
         self.assertEqual(files, {"40-twice.yaml"})
 
 
+class Differences(TestCase):
+    """bulkwatch config diff: what a reload would change."""
+
+    def diff(self, *arguments, **more):
+        done = subprocess.run([BUILD / "src" / "ctl" / "bulkwatch", "--runtime-dir",
+                               self.stage.runtime_dir, *arguments], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=DEADLINE_S, check=False, **more)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_diff(self):
+        stage = self.stage
+        stage.sim()
+        hooks = {"load": {"exec": ["/bin/true", "a: b"]}}
+        stage.config({"acme": stage.account(["1"]), "bolt": stage.account(["2"])}, hooks=hooks)
+        daemon = stage.start()
+        self.assertEqual(self.diff("config", "diff"), (0, "", ""))
+        stage.config({"acme": stage.account(["1", "3"], max_in_flight=7)}, hooks=hooks,
+                     max_clients=99, poll={"timeout": "9s"})
+        code, out, err = self.diff("config", "diff")
+        self.assertEqual((code, err), (1, ""))
+        lines = out.splitlines()
+        for line in ("- accounts.acme.max_in_flight: 4", "+ accounts.acme.max_in_flight: 7",
+                     "- accounts.bolt.max_in_flight: 4", "- poll.timeout: 30s", "+ poll.timeout: 9s",
+                     "- max_clients: 1024", "+ max_clients: 99  (needs a restart)"):
+            self.assertIn(line, lines)
+        self.assertFalse([line for line in lines if "hooks.load" in line or "jobs" in line], out)
+        code, out, _ = self.diff("--json", "config", "diff")
+        changes = {change["path"]: change for change in json.loads(out)["changes"]}
+        self.assertEqual(code, 1)
+        self.assertEqual(changes["max_clients"], {"path": "max_clients", "old": "1024", "new": "99",
+                                                  "needs_restart": True})
+        self.assertIsNone(changes["accounts.bolt.max_in_flight"]["new"])
+        # Another file; one that is wrong; and after a reload nothing is left to change.
+        other = stage.dir / "other.yaml"
+        other.write_text("nonsense: 1\n")
+        code, out, err = self.diff("config", "diff", str(other))
+        self.assertEqual((code, out), (78, ""))
+        self.assertIn("other.yaml:1:1", err)
+        stage.config({"acme": stage.account(["1", "3"], max_in_flight=7)}, hooks=hooks,
+                     poll={"timeout": "9s"})
+        self.assertEqual(daemon.reload().status, 200)
+        self.assertEqual(self.diff("config", "diff"), (0, "", ""))
+        self.assertEqual(self.diff("config", "diff", str(stage.config_file))[0], 0)
+
+    def test_the_environment_of_the_daemon_counts(self):
+        """What systemd names for it is not in the file, and no difference."""
+        stage = self.stage
+        credentials = stage.dir / "credentials"
+        credentials.mkdir(mode=0o700)
+        stage.sim()
+        stage.account(["1"])
+        (stage.dir / "token").rename(credentials / "token")
+        config = stage.config({"acme": {"datacenter": "eu", "access_token_file": "%d/token",
+                                        "jobs": ["1"]}})
+        del config["state_dir"], config["runtime_dir"]
+        stage.config_file.write_text(json.dumps(config))
+        stage.start(environment=stage.environment(
+            STATE_DIRECTORY=str(stage.state_dir), RUNTIME_DIRECTORY=str(stage.runtime_dir),
+            CREDENTIALS_DIRECTORY=str(credentials)))
+        self.assertEqual(self.diff("config", "diff"), (0, "", ""))
+
+    def test_who_may_ask(self):
+        stage = self.stage
+        stage.sim()
+        stage.config({"acme": stage.account(["1"])})
+        daemon = stage.start()
+        self.assertEqual(daemon.get("/v1/config").status, 405)
+        self.assertEqual(self.diff("config", "diff")[0], 0)
+        self.assert_stops(daemon)
+        self.assertEqual(self.diff("config", "diff")[0], 69)
+
+
 if __name__ == "__main__":
     unittest.main()
