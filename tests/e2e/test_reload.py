@@ -4,9 +4,10 @@
 import itertools
 import json
 import pathlib
+import subprocess
 import unittest
 
-from harness import QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
+from harness import BUILD, DEADLINE_S, QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
 
 N_MANY = 1000
 N_STEADY = 20
