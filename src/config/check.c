@@ -144,7 +144,7 @@ void check_root(struct loader *l, const struct found *found)
 		        "metrics_listen: expected a loopback address and a port, such as "
 		        "127.0.0.1:9464 or \"[::1]:9464\", found %s",
 		        problems_quote(quoted, l->config->metrics_listen));
-	if (l->accounts.n == 0 && (!accounts || accounts->kind == TREE_MAP))
+	if (l->accounts.n == 0 && !l->is_cut && (!accounts || accounts->kind == TREE_MAP))
 		problems_warn(&l->problems, whole,
 		        "there are no accounts, so there is nothing to "
 		        "watch");

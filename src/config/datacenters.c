@@ -88,6 +88,8 @@ bool datacenters_find(struct loader *l, const struct tree_node *node, size_t *da
 		*datacenter = (size_t)(found - config->datacenters);
 		return true;
 	}
+	if (l->is_cut)
+		return false;
 	names = mem_new(config->n_datacenters, sizeof(*names));
 	for (size_t i = 0; i < config->n_datacenters; i++)
 		names[i] = config->datacenters[i].name;

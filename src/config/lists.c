@@ -175,7 +175,7 @@ static uint32_t hooks_read_one(
 	if (!value_is_kind(l, option->name, item, TREE_SCALAR, "the name of a hook"))
 		return HASH_NONE;
 	hook = section_find(&l->hooks, item->text);
-	if (hook != HASH_NONE)
+	if (hook != HASH_NONE || l->is_cut)
 		return hook;
 	names = section_names(&l->hooks);
 	problems_add(&l->problems, item->at, "%s: there is no hook %s%s", option->name,

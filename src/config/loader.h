@@ -63,6 +63,8 @@ struct loader {
 	struct section datacenters, hooks, accounts;
 	size_t n_jobs;
 	struct config_hook_set all_hooks;
+	bool is_cut; /* a part of a file could not be read: names that are missing may stand there
+	              */
 };
 
 /* What a map holds, by the place of the option among those of its scope. */

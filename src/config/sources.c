@@ -29,8 +29,10 @@ static struct source *sources_add(struct loader *l, const char *shown)
 static void source_parse(struct loader *l, struct source *source, const char *text, size_t len)
 {
 	uint32_t number = (uint32_t)(source - l->sources);
-	const struct tree_node *root = tree_parse(text, len, number, l->trees, &l->problems);
+	const struct tree_node *root = tree_parse_part(text, len, number, l->trees, &l->problems);
 
+	if (root)
+		l->is_cut |= root->is_cut;
 	if (root && value_is_kind(l, NULL, root, TREE_MAP, "a mapping of options"))
 		source->root = root;
 }

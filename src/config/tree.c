@@ -353,7 +353,39 @@ static bool builder_run(struct builder *b)
 	return b->has_ended || (b->n_documents > 1 && b->depth == 0);
 }
 
-struct tree_node *tree_parse(const char *text, size_t len, uint32_t file,
+static struct tree_node *last_child(const struct tree_node *node)
+{
+	struct tree_node *child = node->first;
+
+	while (child && child->next)
+		child = child->next;
+	return child;
+}
+
+/*
+ * What was read last may be half of what was meant, and what is missing in it may stand behind the
+ * error: of a section that is the last thing with a name of its own, else the last value.
+ */
+static void builder_cut(struct builder *b)
+{
+	enum { DEPTH_OF_NAMED = 2 };
+	struct tree_node *node = b->root;
+
+	while (b->depth > 0)
+		builder_close(b);
+	if (!node || node->kind != TREE_MAP) {
+		b->root = NULL;
+		return;
+	}
+	node->is_cut = true;
+	for (int depth = 1; node && depth <= DEPTH_OF_NAMED; depth++) {
+		node = last_child(node);
+		if (node && (depth == DEPTH_OF_NAMED || node->kind == TREE_SCALAR))
+			node->kind = TREE_BROKEN;
+	}
+}
+
+struct tree_node *tree_parse_part(const char *text, size_t len, uint32_t file,
         struct config_strings *arena, struct problems *problems)
 {
 	struct builder b = {.file = file, .arena = arena, .problems = problems};
@@ -381,9 +413,19 @@ struct tree_node *tree_parse(const char *text, size_t len, uint32_t file,
 	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text, len);
 	is_whole = builder_run(&b);
 	yaml_parser_delete(&b.parser);
-	if (is_whole && !b.root)
+	if (!is_whole)
+		builder_cut(&b);
+	else if (!b.root)
 		problems_add(problems, whole, "the file is empty");
-	return is_whole ? b.root : NULL;
+	return b.root;
+}
+
+struct tree_node *tree_parse(const char *text, size_t len, uint32_t file,
+        struct config_strings *arena, struct problems *problems)
+{
+	struct tree_node *root = tree_parse_part(text, len, file, arena, problems);
+
+	return root && !root->is_cut ? root : NULL;
 }
 
 const struct tree_node *tree_get(const struct tree_node *map, const char *key)

@@ -37,6 +37,7 @@ struct tree_node {
 	struct tree_node *first; /* child of a list or map, in the order of the file */
 	struct tree_node *next;  /* sibling */
 	size_t n;                /* children */
+	bool is_cut;             /* of a root: a part of its text could not be read */
 };
 
 /*
@@ -44,6 +45,12 @@ struct tree_node {
  * live in the arena.
  */
 struct tree_node *tree_parse(const char *text, size_t len, uint32_t file,
+        struct config_strings *arena, struct problems *problems);
+/*
+ * The same, but of a text with an error of syntax what stood before it (is_cut), since its problems
+ * are worth telling, too. What was read last is TREE_BROKEN: it may be half of what was meant.
+ */
+struct tree_node *tree_parse_part(const char *text, size_t len, uint32_t file,
         struct config_strings *arena, struct problems *problems);
 /* The child of that key, or NULL. */
 const struct tree_node *tree_get(const struct tree_node *map, const char *key);
