@@ -110,12 +110,20 @@ static void write_hooks(struct call *call, struct json_out *w)
 static void write_database(struct call *call, struct json_out *w)
 {
 	struct store *store = call_store(call);
-	bool is_full = journal_is_full(call->control->context.tracker->journal);
+	const char *state = "ok", *detail = NULL;
 
+	if (!store_file_is_there(store)) {
+		state = "removed";
+		detail = "its file was removed or replaced, so that all that is known ends with "
+		         "the daemon: save it with \"bulkwatch backup FILE\", stop the daemon, and "
+		         "put the copy in its place";
+	} else if (journal_is_full(call->control->context.tracker->journal)) {
+		state = "full";
+		detail = "the disk is full: polls and hooks pause until there is room";
+	}
 	json_open_object(w, "database");
-	json_put_string(w, "state", is_full ? "full" : "ok");
-	json_put_string(w, "detail",
-	        is_full ? "the disk is full: polls and hooks pause until there is room" : NULL);
+	json_put_string(w, "state", state);
+	json_put_string(w, "detail", detail);
 	json_put_string(w, "instance", store_instance(store));
 	json_put_integer(w, "bytes", store_size(store));
 	json_put_integer(w, "pruned_through", store_pruned_through(store));

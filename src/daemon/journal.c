@@ -24,6 +24,7 @@ struct journal {
 	int error; /* first of this batch */
 	int fatal; /* of a timer's work, returned by the next commit */
 	bool is_full;
+	bool is_orphaned; /* the database's file is gone, which was told */
 	struct loop_timer *room_timer;
 	struct loop_timer *checkpoint_timer;
 	struct metrics_journal metrics;
@@ -58,11 +59,22 @@ static void journal_on_room_timer(void *arg)
 	log_notice("there is room on the disk again: polls and hooks go on");
 }
 
+static void look_at_file(struct journal *journal)
+{
+	bool is_there = store_file_is_there(journal->store);
+
+	if (!is_there && !journal->is_orphaned)
+		log_error("the database's file was removed or replaced: all that is known ends "
+		          "with this process; \"bulkwatch backup FILE\" saves it");
+	journal->is_orphaned = !is_there;
+}
+
 static void journal_on_checkpoint_timer(void *arg)
 {
 	struct journal *journal = arg;
 	int r = store_checkpoint(journal->store);
 
+	look_at_file(journal);
 	if (r == ERR_FULL)
 		become_full(journal);
 	else if (r < 0)

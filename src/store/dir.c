@@ -130,6 +130,8 @@ static int dir_look_file(struct store *store, int fd, struct buf *words)
 		buf_addf(words, "%s is not a file", store->path);
 		return ERR_FOREIGN;
 	}
+	store->file_dev = st.st_dev;
+	store->file_ino = st.st_ino;
 	store->had_wal = wal >= 0;
 	store->size_at_open = (int64_t)st.st_size + (wal > 0 ? wal : 0);
 	if (st.st_size == 0 && wal > 0) {
@@ -224,6 +226,15 @@ void store_ballast_drop(struct store *store)
 	unlinkat(store->dir_fd, STORE_BALLAST_NAME, 0);
 	store->has_ballast = false;
 	store->wants_ballast = true;
+}
+
+bool store_file_is_there(const struct store *store)
+{
+	struct stat st;
+
+	if (fstatat(store->dir_fd, STORE_DB_NAME, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno != ENOENT;
+	return st.st_dev == store->file_dev && st.st_ino == store->file_ino;
 }
 
 int64_t store_size(const struct store *store)

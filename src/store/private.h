@@ -112,6 +112,8 @@ struct store {
 	bool had_wal; /* a -wal stood there before the database was opened */
 	bool is_new;
 	int64_t size_at_open; /* of the database and its WAL, in bytes */
+	dev_t file_dev;       /* file_*: which file the database is */
+	ino_t file_ino;
 	sqlite3 *db;
 	sqlite3_stmt *stmts[STMT_COUNT];
 

@@ -75,6 +75,11 @@ int store_heartbeat(struct store *store);
  * or while a transaction is open), ERR_FULL (nothing is lost, try later), ERR_IO.
  */
 int store_checkpoint(struct store *store);
+/*
+ * False: somebody removed the database's file, or put another in its place. All goes on as it did,
+ * but ends with the process unless a backup saves it.
+ */
+bool store_file_is_there(const struct store *store);
 /* Bytes of database and WAL. */
 int64_t store_size(const struct store *store);
 /*

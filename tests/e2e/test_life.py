@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import unittest
 
-from harness import DEADLINE_S, QUIET_S, TestCase, assert_unchanged, children_of, wait_for
+from harness import DEADLINE_S, QUIET_S, TestCase, ask, assert_unchanged, children_of, wait_for
 
 USAGE, BAD_DATABASE, BUSY, CONFIG = 2, 65, 69, 78
 CANARY = "1000.canary0canary1canary2canary3canary4.canary5canary6canary7canary8"
@@ -249,6 +249,25 @@ class Databases(TestCase):
         self.database.unlink()
         self.assert_untouched("is missing")
         self.assertFalse(self.database.exists())
+
+    def test_removed_under_the_running_daemon(self):
+        """All is still there, but only as long as the process: that is said, and a backup saves it."""
+        self.database.unlink()
+        database = self.daemon.status()["database"]
+        self.assertEqual(database["state"], "removed")
+        self.assertIn("bulkwatch backup", database["detail"])
+        path = self.stage.dir / "saved.db"
+        path.write_bytes(ask(self.daemon.admin, "GET", "/v1/backup").data)
+        connection = sqlite3.connect(path)
+        try:
+            finished = connection.execute("SELECT count(*) FROM jobs WHERE finished").fetchone()
+        finally:
+            connection.close()
+        self.assertEqual(finished, (20,))
+        wait_for(lambda: "file was removed" in self.stage.log(), "the words in the log")
+        self.assert_stops(self.daemon)
+        path.rename(self.database)
+        self.assertEqual(self.stage.start().counts()["finished"], 20)
 
     def pragma(self, text):
         self.assert_stops(self.daemon)
