@@ -115,8 +115,9 @@ static void write_database(struct call *call, struct json_out *w)
 	if (!store_file_is_there(store)) {
 		state = "removed";
 		detail = "its file was removed or replaced, so that all that is known ends with "
-		         "the daemon: save it with \"bulkwatch backup FILE\", stop the daemon, and "
-		         "put the copy in its place";
+		         "the daemon: save it with \"bulkwatch backup FILE\", stop the daemon, "
+		         "remove "
+		         "what is left of bulkwatch.db*, and put the copy in its place";
 	} else if (journal_is_full(call->control->context.tracker->journal)) {
 		state = "full";
 		detail = "the disk is full: polls and hooks pause until there is room";

@@ -266,6 +266,8 @@ class Databases(TestCase):
         self.assertEqual(finished, (20,))
         wait_for(lambda: "file was removed" in self.stage.log(), "the words in the log")
         self.assert_stops(self.daemon)
+        for left in self.stage.state_dir.glob("bulkwatch.db*"):
+            left.unlink()
         path.rename(self.database)
         self.assertEqual(self.stage.start().counts()["finished"], 20)
 
