@@ -1,6 +1,9 @@
 /*
- * A consistent copy of the database as one plain file (no WAL beside it), made through the one
- * connection by VACUUM INTO: under a temporary name, synced, then renamed.
+ * Consistent copies of the database, each one plain file (no WAL beside it), by SQLite's online
+ * backup. It is made in slices, between which the store is used as ever: what is committed
+ * meanwhile through the one connection is carried over into the pages that are copied already, so
+ * the copy is the database as of its last slice. (Only a transaction that spilled out of the page
+ * cache and was rolled back makes it begin anew; SQLite sees to that.)
  *
  * What goes wrong with the copy is not the database's matter: nothing is rolled back, the ballast
  * stays, and an I/O error does not make the store unusable, since a bad page of our own shows again
@@ -12,88 +15,187 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "util/err.h"
 #include "util/mem.h"
 
+enum {
+	COPY_PAGES = 256, /* a slice of a copy that nobody waits beside */
+	/* Bytes 18 and 19 of the file: a rollback journal, not a WAL (sqlite.org/fileformat2.html,
+	 * 1.3.3). */
+	VERSIONS_AT = 18,
+	VERSION_PLAIN = 1,
+};
+
+struct store_backup {
+	struct store *store;
+	sqlite3 *db;            /* of the copy */
+	sqlite3_backup *backup; /* NULL: it is whole, or it failed */
+	int fd;                 /* of the copy's file; closed after db, whose locks it would drop */
+	int error;              /* of a slice; every later one answers the same */
+};
+
 static int copy_errno(void)
 {
 	return errno == ENOSPC || errno == EDQUOT ? ERR_FULL : errno == EIO ? ERR_IO : -errno;
 }
 
-static int copy_sync(const char *path, int flags)
+static int backup_error(const struct store_backup *backup, int rc)
 {
-	cleanup(mem_close_p) int fd = open(path, flags | O_CLOEXEC);
+	switch (rc & 0xff) {
+	case SQLITE_FULL:
+		return ERR_FULL;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return ERR_CORRUPT;
+	default:
+		return store_file_errno(backup->db, SQLITE_FCNTL_FILE_POINTER) == EDQUOT ? ERR_FULL
+		                                                                         : ERR_IO;
+	}
+}
+
+/* Neither a journal nor a sync: a copy that is not whole is of no use to anybody. */
+static int backup_connect(struct store_backup *backup, const char *path)
+{
+	static const char pragmas[] = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF;"
+	                              "PRAGMA synchronous = OFF; PRAGMA cache_size = -1024";
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE |
+	            SQLITE_OPEN_EXRESCODE;
+	int rc = sqlite3_open_v2(path, &backup->db, flags, NULL);
+
+	if (!backup->db)
+		return -ENOMEM;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(backup->db, pragmas, NULL, NULL, NULL);
+	if (rc == SQLITE_OK) {
+		backup->backup = sqlite3_backup_init(backup->db, "main", backup->store->db, "main");
+		rc = backup->backup ? SQLITE_OK : sqlite3_errcode(backup->db);
+	}
+	return rc == SQLITE_OK ? 0 : backup_error(backup, rc);
+}
+
+int store_backup_begin(struct store *store, const char *path, struct store_backup **out)
+{
+	struct store_backup *backup;
+	int fd, r;
+
+	*out = NULL;
+	if (store->broken)
+		return store->broken;
+	/* Made here for its mode; SQLite fills an empty file as well. */
+	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return copy_errno();
+	backup = MEM_NEW(struct store_backup);
+	*backup = (struct store_backup){.store = store, .fd = fd};
+	r = backup_connect(backup, path);
+	if (r == 0) {
+		*out = backup;
+		return 0;
+	}
+	store_backup_free(backup);
+	unlink(path);
+	return r;
+}
+
+static int backup_end(struct store_backup *backup, int rc)
+{
+	static const unsigned char versions[] = {VERSION_PLAIN, VERSION_PLAIN};
+
+	sqlite3_backup_finish(backup->backup);
+	backup->backup = NULL;
+	if (rc != SQLITE_DONE)
+		return backup_error(backup, rc);
+	sqlite3_close(backup->db);
+	backup->db = NULL;
+	errno = ENOSPC; /* of a write that falls short */
+	return pwrite(backup->fd, versions, sizeof(versions), VERSIONS_AT) == sizeof(versions)
+	               ? 0
+	               : copy_errno();
+}
+
+int store_backup_step(struct store_backup *backup, int n_pages)
+{
+	int rc;
+
+	if (backup->error || !backup->backup)
+		return backup->error;
+	if (backup->store->broken)
+		return backup->store->broken;
+	if (backup->store->is_dirty)
+		return 1;
+	rc = sqlite3_backup_step(backup->backup, n_pages);
+	if (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
+		return 1;
+	backup->error = backup_end(backup, rc);
+	return backup->error;
+}
+
+int store_backup_take_fd(struct store_backup *backup)
+{
+	int fd = backup->fd;
+
+	backup->fd = -1;
+	return fd;
+}
+
+struct store_backup *store_backup_free(struct store_backup *backup)
+{
+	if (!backup)
+		return NULL;
+	sqlite3_backup_finish(backup->backup);
+	sqlite3_close(backup->db);
+	if (backup->fd >= 0)
+		close(backup->fd);
+	free(backup);
+	return NULL;
+}
+
+/* ---- a copy that stays ---- */
+
+static int copy_sync_directory(const char *path)
+{
+	cleanup(mem_free_p) char *copy = mem_strdup(path);
+	cleanup(mem_close_p) int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 || fsync(fd) != 0 ? copy_errno() : 0;
 }
 
-static int copy_vacuum(struct store *store, const char *temporary)
+static int copy_to(struct store *store, const char *path)
 {
-	sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(store->db, "VACUUM INTO ?1", -1, &stmt, NULL);
+	struct store_backup *backup;
+	int r = store_backup_begin(store, path, &backup);
 
-	if (rc == SQLITE_OK) {
-		store_bind_text(stmt, 1, temporary);
-		rc = sqlite3_step(stmt);
-	}
-	sqlite3_finalize(stmt);
-	return rc == SQLITE_DONE ? 0 : store_error_of(store, rc);
-}
-
-static int copy_rename(const char *temporary, const char *path, bool may_replace)
-{
-	if (may_replace)
-		return rename(temporary, path) == 0 ? 0 : copy_errno();
-	if (renameat2(AT_FDCWD, temporary, AT_FDCWD, path, RENAME_NOREPLACE) == 0)
-		return 0;
-	/* A file system that knows no flags of renames. */
-	if (errno == EINVAL && access(path, F_OK) != 0 && rename(temporary, path) == 0)
-		return 0;
-	return copy_errno();
-}
-
-static int copy_to(struct store *store, const char *temporary, const char *path, bool may_replace)
-{
-	cleanup(mem_free_p) char *directory = mem_strdup(path);
-	int r = copy_vacuum(store, temporary);
-
-	if (r == 0)
-		r = copy_sync(temporary, O_RDONLY);
-	if (r == 0)
-		r = copy_rename(temporary, path, may_replace);
 	if (r != 0)
 		return r;
-	return copy_sync(dirname(directory), O_RDONLY | O_DIRECTORY);
-}
-
-int store_copy(struct store *store, const char *path, bool may_replace)
-{
-	cleanup(mem_free_p) char *temporary = mem_printf("%s.%d.tmp", path, (int)getpid());
-	int fd, r;
-
-	if (store->broken)
-		return store->broken;
-	if (store->is_dirty)
-		return -EBUSY;
-	if (!may_replace && faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return -EEXIST;
-	/* Made here for its mode; SQLite fills an empty file as well. */
-	fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0 && errno == EEXIST && unlink(temporary) == 0)
-		fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return copy_errno();
-	close(fd);
-	r = copy_to(store, temporary, path, may_replace);
-	if (r != 0)
-		unlink(temporary);
+	do {
+		r = store_backup_step(backup, COPY_PAGES);
+	} while (r == 1);
+	if (r == 0 && fsync(backup->fd) != 0)
+		r = copy_errno();
+	store_backup_free(backup);
 	return r;
 }
 
-int store_backup(struct store *store, const char *path)
+int store_copy(struct store *store, const char *path)
 {
-	return store_copy(store, path, false);
+	cleanup(mem_free_p) char *temporary = mem_printf("%s.%d.tmp", path, (int)getpid());
+	int r;
+
+	if (store->is_dirty)
+		return -EBUSY;
+	r = copy_to(store, temporary);
+	if (r == -EEXIST && unlink(temporary) == 0)
+		r = copy_to(store, temporary);
+	if (r == 0 && rename(temporary, path) != 0)
+		r = copy_errno();
+	if (r == 0)
+		return copy_sync_directory(path);
+	unlink(temporary);
+	return r;
 }

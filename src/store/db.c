@@ -19,14 +19,12 @@
 #include "util/err.h"
 #include "util/str.h"
 
-/* The errno that SQLite keeps for a file of the connection; 0 also for ENOSPC. */
-static int file_errno(struct store *store, int which)
+int store_file_errno(sqlite3 *db, int which)
 {
 	sqlite3_file *file = NULL;
 	int error = 0;
 
-	if (sqlite3_file_control(store->db, "main", which, &file) != SQLITE_OK || !file ||
-	        !file->pMethods)
+	if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK || !file || !file->pMethods)
 		return 0;
 	file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
 	return error;
@@ -38,8 +36,8 @@ static int file_errno(struct store *store, int which)
  */
 static bool is_over_quota(struct store *store)
 {
-	int of_db = file_errno(store, SQLITE_FCNTL_FILE_POINTER);
-	int of_log = file_errno(store, SQLITE_FCNTL_JOURNAL_POINTER);
+	int of_db = store_file_errno(store->db, SQLITE_FCNTL_FILE_POINTER);
+	int of_log = store_file_errno(store->db, SQLITE_FCNTL_JOURNAL_POINTER);
 
 	return (of_db == EDQUOT || of_log == EDQUOT) && (of_db == EDQUOT || of_db == 0) &&
 	       (of_log == EDQUOT || of_log == 0);

@@ -149,6 +149,8 @@ void store_ballast_drop(struct store *store);
 
 /* ---- db.c: connection, transaction, errors ---- */
 
+/* The errno that SQLite keeps for a file (SQLITE_FCNTL_..._POINTER); 0 also for ENOSPC. */
+int store_file_errno(sqlite3 *db, int which);
 /* A negative error for SQLite's code. Changes nothing. */
 int store_error_of(struct store *store, int rc);
 /* The same, and what follows from it: rollback, ballast, broken. Reset the statement first. */
@@ -219,5 +221,6 @@ void store_tallies_rolled_back(struct store *store);
 /* Running deliveries of a run that is over become pending. Writes only if there are any. */
 int store_outbox_recover(struct store *store);
 
-/* As store_backup; with may_replace an older copy at path is replaced. */
-int store_copy(struct store *store, const char *path, bool may_replace);
+/* A copy in one go, by temporary name, fsync and rename: what stands at path is replaced. -EBUSY in
+ * a transaction; else as store_backup_step. */
+int store_copy(struct store *store, const char *path);

@@ -219,7 +219,7 @@ static int schema_step(struct store *store, const struct store_migration *migrat
 static int schema_copy_first(struct store *store, int64_t version, struct buf *words)
 {
 	cleanup(mem_free_p) char *path = mem_printf("%s.v%" PRId64, store->path, version);
-	int r = store_copy(store, path, true);
+	int r = store_copy(store, path);
 
 	if (r != 0)
 		buf_addf(words, "%s, the copy to make before a migration: %s", path, err_text(r));

@@ -83,11 +83,23 @@ bool store_file_is_there(const struct store *store);
 /* Bytes of database and WAL. */
 int64_t store_size(const struct store *store);
 /*
- * A consistent copy at path, one plain file (made by temporary name, fsync, rename). Slow on a
- * large one. 0; -EEXIST; -EBUSY while a transaction is open; ERR_FULL, ERR_IO, -errno of the copy,
- * none of which harms the store.
+ * A consistent copy of the database, made in slices into a new file at path, mode 0600. The store
+ * is used as ever between them; what it commits meanwhile is in the copy too. It must outlive the
+ * backup.
  */
-int store_backup(struct store *store, const char *path);
+struct store_backup;
+/* 0; ERR_FULL, ERR_IO, -errno of the new file (-EEXIST), which is gone again then. */
+int store_backup_begin(struct store *store, const char *path, struct store_backup **out);
+/*
+ * Copies so many pages (of 4 KiB) more, none while a transaction is open. 1: there are more; 0: the
+ * file is a whole database, not synced; ERR_FULL, ERR_IO, ERR_CORRUPT, -ENOMEM: it never will be,
+ * which does not harm the store.
+ */
+int store_backup_step(struct store_backup *backup, int n_pages);
+/* The file, open for reading and writing: the caller's to close, once the last step answered. */
+int store_backup_take_fd(struct store_backup *backup);
+/* Gives up what is not whole. The file stays. Takes NULL, returns NULL. */
+struct store_backup *store_backup_free(struct store_backup *backup);
 
 /* ---- jobs ---- */
 

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""A hook's attempts and how they end, as the sockets show them; and copies of the database."""
+"""A hook's attempts and how they end, as the sockets show them."""
 
 import os
-import sqlite3
 import unittest
 
-from harness import QUIET_S, assert_unchanged, ask, wait_for
+from harness import QUIET_S, assert_unchanged, wait_for
 from test_query import QueryCase
 
 
@@ -109,25 +108,6 @@ while :; do sleep 0.1; done
         self.assertEqual((by_hook["gone"]["state"], by_hook["gone"]["attempts"]), ("dead", 2))
         self.assertEqual(by_hook["talker"]["state"], "delivered")
         self.assertLessEqual(len(by_hook["talker"]["history"][0]["output"]), 64 * 1024)
-
-
-class Backup(QueryCase):
-    def test_a_copy_while_it_works(self):
-        daemon = self.start({"acme": [str(1000 + i) for i in range(50)]})
-        daemon.wait_finished(50)
-        reply = ask(daemon.admin, "GET", "/v1/backup")
-        self.assertEqual(reply.status, 200, reply.data[:200])
-        copy = self.stage.dir / "copy.db"
-        copy.write_bytes(reply.data)
-        connection = sqlite3.connect(copy)
-        self.addCleanup(connection.close)
-        self.assertEqual(connection.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
-        [(n,)] = connection.execute("SELECT count(*) FROM transitions").fetchall()
-        self.assertEqual(n, 100)
-        self.assertIn(ask(daemon.query, "GET", "/v1/backup").status, (404, 405))
-        self.assertEqual([p.name for p in self.stage.state_dir.glob("backup*")], [])
-        daemon.post("/v1/jobs", {"account": "acme", "id": "1"})
-        self.assert_stops(daemon)
 
 
 if __name__ == "__main__":

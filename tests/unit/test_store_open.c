@@ -411,42 +411,6 @@ START_TEST(kill_is_told_from_a_clean_end)
 }
 END_TEST
 
-/* ---- copies ---- */
-
-START_TEST(backup_is_a_whole_database)
-{
-	struct store *store;
-	char copy[STOREKIT_PATH_SIZE + 8], instance[17];
-	char *answer;
-
-	make_database();
-	store = storekit_open(dir);
-	memcpy(instance, store_instance(store), sizeof(instance));
-	snprintf(copy, sizeof(copy), "%s/copy", dir);
-	storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
-	ck_assert_int_eq(store_backup(store, copy), -EBUSY);
-	ck_assert_int_eq(store_commit(store), 0);
-	ck_assert_int_eq(store_backup(store, copy), 0);
-	ck_assert_int_eq(store_backup(store, copy), -EEXIST);
-	ck_assert_int_eq(store_backup(store, path("gone/copy")), -ENOENT);
-	expect_mode("copy", 0600);
-	/* The store goes on as before. */
-	storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
-	ck_assert_int_eq(store_commit(store), 0);
-	store_close(store);
-
-	ck_assert_int_eq(rename(copy, path("bulkwatch.db")), 0);
-	store = storekit_open(dir);
-	ck_assert_str_eq(store_instance(store), instance);
-	ck_assert_int_eq(store_last_seq(store), 2001);
-	store_close(store);
-	answer = storekit_query(
-	        dir, "SELECT count(*), (SELECT count(*) FROM transitions) FROM jobs");
-	ck_assert_str_eq(answer, "2000|2000");
-	free(answer);
-}
-END_TEST
-
 /* ---- migrations ---- */
 
 static const struct store_migration two_steps[] = {
@@ -520,7 +484,6 @@ static Suite *store_open_suite(void)
 	tcase_add_test(opening, second_instance_is_refused);
 	tcase_add_test(opening, other_programs_are_kept_out);
 	tcase_add_test(opening, kill_is_told_from_a_clean_end);
-	tcase_add_test(opening, backup_is_a_whole_database);
 	tcase_add_test(opening, migration_copies_first);
 	tcase_add_test(opening, nothing_to_migrate_copies_nothing);
 	suite_add_tcase(suite, opening);
