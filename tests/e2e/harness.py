@@ -62,6 +62,24 @@ def wait_for(condition, what, deadline_s=DEADLINE_S, why=None):
         time.sleep(LOOK_EVERY_S)
 
 
+def wait_while_it_moves(condition, look, what, deadline_s=DEADLINE_S, why=None):
+    """The first true value of the condition; what look() returns may stand still for so long. On a
+    busy machine much takes long, but something happens all the time."""
+    before = look()
+    deadline = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        now = look()
+        if now != before:
+            before, deadline = now, time.monotonic() + deadline_s
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: nothing moved for {deadline_s} s"
+                                 + (f": {why()}" if why else ""))
+        time.sleep(LOOK_EVERY_S)
+
+
 def assert_unchanged(look, for_seconds, what):
     """What look() returns must stay the same for so long."""
     before = look()
@@ -151,10 +169,13 @@ class Stream(threading.Thread):
             pass
         self.is_over = True
 
+    def told(self):
+        """The events of an NDJSON stream as they came, heartbeats left out."""
+        return [line for line in list(self.lines)
+                if line and not line.startswith('{"type":"heartbeat"')]
+
     def events(self):
-        """Of an NDJSON stream, heartbeats left out."""
-        events = [json.loads(line) for line in list(self.lines) if line]
-        return [event for event in events if event["type"] != "heartbeat"]
+        return [json.loads(line) for line in self.told()]
 
     def close(self):
         try:
@@ -300,14 +321,15 @@ class Daemon:
         return self.status()["jobs"]
 
     def wait_finished(self, n, deadline_s=DEADLINE_S):
-        wait_for(lambda: self.counts()["finished"] == n, f"{n} finished jobs", deadline_s,
-                 lambda: f"{self.counts()}\n{self.stage.log()[-2000:]}")
+        wait_while_it_moves(lambda: self.counts()["finished"] == n, self.counts,
+                            f"{n} finished jobs", deadline_s,
+                            lambda: f"{self.counts()}\n{self.stage.log()[-2000:]}")
 
     def wait_delivered(self, deadline_s=DEADLINE_S):
         def rest():
             return [(hook["name"], hook["pending"], hook["running"])
                     for hook in self.status()["hooks"] if hook["pending"] or hook["running"]]
-        wait_for(lambda: not rest(), "the hooks' deliveries", deadline_s, rest)
+        wait_while_it_moves(lambda: not rest(), rest, "the hooks' deliveries", deadline_s, rest)
 
     def send(self, number):
         self.process.send_signal(number)

@@ -11,7 +11,7 @@ import os
 import unittest
 
 from evidence import Evidence
-from harness import LIBC, QUIET_S, TestCase, assert_unchanged, wait_for
+from harness import LIBC, QUIET_S, TestCase, assert_unchanged, children_of, wait_for
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -21,7 +21,7 @@ MNT_DETACH = 2
 SIZE_MB = 64        # room for the ballast, for the write-ahead log at its longest, and some more
 SMALL_SIZE_MB = 24  # less than that, but much more than the database needs
 N_JOBS = 20
-N_STEPS = 40
+N_STEPS = 25
 FIRED = {"job.unknown_state", "job.completed"}
 
 
@@ -98,24 +98,23 @@ class FullDisk(TestCase):
         return stage.start()
 
     def wait_quiet(self, daemon):
-        """What was on its way when it filled up has arrived."""
-        wait_for(lambda: daemon.status()["in_flight"] == 0 and
-                 sum(hook["running"] for hook in daemon.status()["hooks"]) <= 4, "quiet")
+        """What was on its way when it filled up has arrived, and what ran has ended."""
+        wait_for(lambda: daemon.status()["in_flight"] == 0 and not children_of(daemon.pid), "quiet")
 
     def test_it_pauses_and_goes_on_by_itself(self):
         evidence = Evidence(FIRED)
         daemon = self.start()
         stream = daemon.follow()
         for n in range(1, 4):
-            wait_for(lambda: len(stream.lines) > n * 50, "events")
+            wait_for(lambda: len(stream.told()) > n * 50, "events")
             self.fill_until_it_says_so(daemon)
             self.check_pause(daemon, stream)
             self.free(daemon)
         daemon.wait_finished(N_JOBS, deadline_s=50)
         daemon.wait_delivered()
         last = daemon.status()["last_seq"]
-        wait_for(lambda: len(stream.lines) >= last, "the stream")
-        evidence.announced += stream.lines
+        wait_for(lambda: len(stream.told()) >= last, "the stream")
+        evidence.announced += stream.told()
         stream.close()
         evidence.take_end(self.stage, daemon)
         self.assertEqual(list(evidence.check()), [])
@@ -127,13 +126,13 @@ class FullDisk(TestCase):
     def check_pause(self, daemon, stream):
         self.wait_quiet(daemon)
         wait_for(lambda: self.is_still(stream), "standstill")
-        assert_unchanged(lambda: (len(self.sim.requests()), len(stream.lines),
+        assert_unchanged(lambda: (len(self.sim.requests()), len(stream.told()),
                                   len(self.stage.records())), QUIET_S,
                          "polls, events and hooks on a full disk")
         self.assertEqual(self.database_state(daemon), "full")
         self.assertTrue(daemon.status()["database"]["detail"])
         self.assertEqual(len(daemon.jobs()), N_JOBS)
-        self.assertEqual(len(daemon.events()), len(stream.lines))
+        self.assertEqual(len(daemon.events()), len(stream.told()))
         for method, target, body in (
                 ("POST", "/v1/jobs", {"account": "acme", "id": "7"}),
                 ("DELETE", f"/v1/jobs/acme/{self.ids[0]}", None),
@@ -145,9 +144,9 @@ class FullDisk(TestCase):
         self.assertEqual(daemon.get("/v1/jobs/acme/7").status, 404)
 
     def is_still(self, stream):
-        before = len(stream.lines), len(self.stage.records())
+        before = len(stream.told()), len(self.stage.records())
         wait_for(lambda: len(self.sim.requests()), "the log")
-        return before == (len(stream.lines), len(self.stage.records()))
+        return before == (len(stream.told()), len(self.stage.records()))
 
     def test_a_hook_that_ends_meanwhile_is_not_run_again(self):
         daemon = self.start(then="while ! [ -e \"$1/../go\" ]; do sleep 0.02; done\n")
@@ -186,7 +185,7 @@ class FullDisk(TestCase):
         else:
             daemon = self.start()
         stream = daemon.follow()
-        wait_for(lambda: len(stream.lines) > 50, "events")
+        wait_for(lambda: len(stream.told()) > 50, "events")
         self.fill_until_it_says_so(daemon)
         if end == "kill":
             daemon.kill()
@@ -194,7 +193,7 @@ class FullDisk(TestCase):
             self.assertIn(daemon.stop(), (0, 74), self.stage.log())
         wait_for(lambda: stream.is_over, "the stream's end")
         stream.close()
-        evidence.announced += stream.lines
+        evidence.announced += stream.told()
         self.fill()
         code, said = self.stage.run_or_start()
         self.assertIn(code, (0, 74), said)

@@ -78,7 +78,7 @@ class Kill(TestCase):
         if stream:
             stream.join(10)
             self.assertTrue(stream.is_over)
-            evidence.announced += stream.lines
+            evidence.announced += stream.told()
             stream.close()
 
     @staticmethod

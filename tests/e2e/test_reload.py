@@ -43,7 +43,7 @@ class Many(TestCase):
         daemon.wait_finished(2 * N_MANY + N_STEADY, deadline_s=50)
         daemon.wait_delivered()
         events = daemon.events()
-        wait_for(lambda: len(stream.lines) >= len(events), "the stream")
+        wait_for(lambda: len(stream.told()) >= len(events), "the stream")
         self.assertEqual(stream.events(), events)
         stream.close()
         self.assert_stops(daemon)
