@@ -97,8 +97,14 @@ class Families:
                 assert values[-1] == self.samples[(name + "_count", rest)], name
 
 
-def promtool():
-    return shutil.which(os.environ.get("PROMTOOL", "promtool"))
+def promtool(*arguments, data=b""):
+    """Its exit code and words; ./dev test sees to it that there is one."""
+    for tool in (os.environ.get("PROMTOOL"), "promtool", ROOT / "build" / "tools" / "promtool"):
+        if tool and shutil.which(tool):
+            done = subprocess.run([tool, *map(str, arguments)], input=data, capture_output=True,
+                                  check=False)
+            return done.returncode, (done.stdout + done.stderr).decode()
+    raise AssertionError("there is no promtool: ./dev test brings it")
 
 
 def free_port():
@@ -322,14 +328,17 @@ class Metrics(TestCase):
         self.assertEqual(list(path.parent.iterdir()), [])
 
     def test_promtool_finds_nothing(self):
-        tool = promtool()
-        if not tool:
-            self.skipTest("there is no promtool here")
-        daemon = self.start(["1", "1000"])
+        daemon = self.start(["1", "1000", "5000"])
         daemon.wait_finished(1)
-        done = subprocess.run([tool, "check", "metrics"], input=daemon.get("/metrics").data,
-                              capture_output=True, check=False)
-        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, b""))
+        wait_for(lambda: not daemon.jobs("&state=PENDING"), "first answers")
+        text = daemon.get("/metrics").data
+        self.assertEqual(promtool("check", "metrics", data=text), (0, ""))
+        for old, new in ((b"bulkwatch_events_total", b"bulkwatch_events"),
+                         (b"# HELP bulkwatch_last_seq", b"# A bulkwatch_last_seq"),
+                         (b'state="ok"', b'state="ok')):
+            self.assertIn(old, text)
+            code, said = promtool("check", "metrics", data=text.replace(old, new))
+            self.assertNotEqual(code, 0, said)
 
     def test_quiet_without_listeners(self):
         """Nothing of it is on unless somebody asks for it."""
@@ -416,14 +425,31 @@ class Shipped(TestCase):
         self.assertGreater(len(alerts), 5)
         self.assertEqual(alerts, tested)
 
+    def rules_with(self, old, new):
+        """Both files, with something else in the rules."""
+        text = self.RULES.read_text()
+        self.assertIn(old, text)
+        rules = self.stage.dir / self.RULES.name
+        rules.write_text(text.replace(old, new))
+        tests = self.stage.dir / self.RULE_TESTS.name
+        tests.write_text(self.RULE_TESTS.read_text())
+        return rules, tests
+
     def test_promtool_on_the_rules(self):
-        tool = promtool()
-        if not tool:
-            self.skipTest("there is no promtool here")
-        for arguments in (["check", "rules", self.RULES], ["test", "rules", self.RULE_TESTS]):
-            done = subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True,
-                                  check=False)
-            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for arguments in (("check", self.RULES), ("test", self.RULE_TESTS)):
+            code, said = promtool(arguments[0], "rules", arguments[1])
+            self.assertEqual(code, 0, said)
+            self.assertIn("SUCCESS", said)
+        # What is wrong is seen.
+        rules, _ = self.rules_with("bulkwatch_database_full == 1", "bulkwatch_database_full === 1")
+        self.assertNotEqual(promtool("check", "rules", rules)[0], 0)
+        for old, new in (("bulkwatch_database_full == 1", "bulkwatch_database_full == 2"),
+                         ('state="paused"', 'state="pausing"')):
+            rules, tests = self.rules_with(old, new)
+            self.assertEqual(promtool("check", "rules", rules)[0], 0)
+            code, said = promtool("test", "rules", tests)
+            self.assertNotEqual(code, 0, said)
+            self.assertIn("FAILED", said)
 
 
 if __name__ == "__main__":
