@@ -273,6 +273,7 @@ int cmd_events(struct ctl *ctl, const struct args *args)
 	        .types = args_option(args, "type"),
 	        .account = args_option(args, "account"),
 	        .is_following = args_option(args, "follow"),
+	        .may_begin_later = !args_option(args, "after"),
 	        .on_event = events_on_event,
 	        .arg = &listing,
 	};

@@ -102,11 +102,27 @@ static int64_t time_left(const struct events_reader *reader)
 	return left < 1 ? 1 : left > EVENTS_REQUEST_MAX_MS ? EVENTS_REQUEST_MAX_MS : left;
 }
 
+/* True: the reader was moved on to the first event that there is. */
+static bool begin_later(struct events_reader *reader, const struct answer *answer)
+{
+	cleanup(json_free_p) struct json *json = NULL;
+	int64_t through;
+
+	if (!reader->may_begin_later || answer->status != 410 ||
+	        json_parse(buf_str(&answer->body), answer->body.len, ANSWER_MAX_BYTES, &json) !=
+	                JSON_OK ||
+	        !json_get_integer(json, json_root(json), "pruned_through", &through) ||
+	        through <= reader->after)
+		return false;
+	ctl_say("events up to %" PRId64 " are no longer kept: this begins after them", through);
+	reader->after = through;
+	return true;
+}
+
 /* One request. CTL_UNREACHABLE: the connection failed or ended. */
-static int stream_once(struct stream *stream, bool is_quiet)
+static int stream_ask(struct stream *stream, bool is_quiet, struct answer *answer)
 {
 	struct events_reader *reader = stream->reader;
-	struct answer answer = {0};
 	struct buf path = {0};
 	int code;
 
@@ -122,8 +138,22 @@ static int stream_once(struct stream *stream, bool is_quiet)
 	                .on_tick = reader->on_tick,
 	                .tick_arg = reader->arg,
 	        },
-	        &answer);
+	        answer);
 	buf_deinit(&path);
+	return code;
+}
+
+static int stream_once(struct stream *stream, bool is_quiet)
+{
+	struct events_reader *reader = stream->reader;
+	struct answer answer = {0};
+	int code = stream_ask(stream, is_quiet, &answer);
+
+	while (code == CTL_OK && begin_later(reader, &answer)) {
+		answer_deinit(&answer);
+		code = stream_ask(stream, is_quiet, &answer);
+	}
+	reader->may_begin_later &= !stream->is_heard;
 	if (code == CTL_OK && stream->broken) {
 		ctl_say("the daemon's stream of events is %s", stream->broken);
 		code = CTL_OTHER;

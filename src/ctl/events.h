@@ -26,6 +26,9 @@ struct events_reader {
 	int64_t after;
 	const char *types, *account; /* NULL = all */
 	bool is_following;
+	/* Events after `after` that are pruned already are no error, before the first one that
+	 * came: it is said where the reading begins. */
+	bool may_begin_later;
 	int64_t deadline_mono_ms; /* 0 = none */
 	events_fn *on_event;
 	void (*on_tick)(void *arg); /* about once a second; NULL = none */

@@ -45,7 +45,11 @@ class Events(Case):
     def test_pruned(self):
         self.daemon.routes["GET", "/v1/events"] = problem(
             410, "Gone", "events are pruned", pruned_through=41)
+        self.assertIn("--after 41", self.run_ctl("events", "--after", "0", code=1)[1])
+        # Refused even after that: no endless asking.
         self.assertIn("--after 41", self.run_ctl("events", code=1)[1])
+        self.assertEqual([request[3].get("after") for request in self.daemon.requests],
+                         ["0", "0", "41"])
 
     def test_follow_goes_on_after_the_last_seq(self):
         """Each connection is ended by the daemon; nothing is lost or shown twice."""

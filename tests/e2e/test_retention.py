@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """retain: what is no longer watched is forgotten in time, what is owed to a hook is not (bulkwatchd.yaml(5))."""
 
+import subprocess
 import unittest
 
-from harness import TestCase, assert_unchanged, wait_for
+from harness import BUILD, DEADLINE_S, TestCase, assert_unchanged, wait_for
 
+CTL = BUILD / "src" / "ctl" / "bulkwatch"
 ACCOUNT = "acme"
 MANY = [str(1000 + i) for i in range(450)]  # more than two slices of pruning
 
@@ -38,10 +40,29 @@ class Retention(TestCase):
         self.assertEqual(daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "2"}).status, 201)
         self.assertGreater(daemon.status()["last_seq"], last)
         daemon.wait_finished(2)
+        self.check_command(pruned, daemon.status()["last_seq"])
         self.assert_stops(daemon)
         for view in ("jobs", "transitions"):
             rows = self.stage.rows(f"SELECT DISTINCT job_id FROM {view}")
             self.assertEqual({row["job_id"] for row in rows}, {"1", "2"}, view)
+
+    def check_command(self, pruned, last_seq):
+        """Who names no seq gets the events that there are, and is told; who names one is refused."""
+        def events(*arguments):
+            done = subprocess.run([CTL, "--runtime-dir", self.stage.runtime_dir, "events", *arguments],
+                                  capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+            return done.returncode, done.stdout.splitlines(), done.stderr
+
+        words = f"events up to {pruned} are no longer kept"
+        for arguments in ((), ("--follow", "--limit", str(last_seq - pruned))):
+            code, lines, said = events(*arguments)
+            self.assertEqual(code, 0, said)
+            self.assertEqual(said.count(words), 1, said)
+            self.assertEqual([int(line.split("\t")[0]) for line in lines],
+                             list(range(pruned + 1, last_seq + 1)))
+        code, lines, said = events("--after", "0")
+        self.assertEqual((code, lines), (1, []))
+        self.assertIn(f"--after {pruned}", said)
 
     def test_what_is_owed_to_a_hook_stays(self):
         hooks = {"hook": self.stage.hook(then="exit 1\n", retry_first="20ms", retry_max="50ms",
