@@ -313,6 +313,12 @@ static const yajl_callbacks callbacks = {
         .yajl_end_array = on_close_array,
 };
 
+/* No string may hold them either, unless escaped. */
+static bool has_foreign_space(const char *bytes, size_t len)
+{
+	return memchr(bytes, '\v', len) || memchr(bytes, '\f', len);
+}
+
 static enum json_error run_parser(struct json *json)
 {
 	json->yajl = yajl_alloc(&callbacks, NULL, json);
@@ -336,8 +342,11 @@ enum json_error json_parse(const char *bytes, size_t len, size_t max_bytes, stru
 	*out = NULL;
 	if (len > max_bytes)
 		return JSON_E_TOO_BIG;
-	/* yajl looks at lead and continuation bytes only: overlong forms and surrogates pass it. */
-	if (!str_is_utf8(bytes, len, NULL))
+	/*
+	 * yajl looks at lead and continuation bytes only, so that overlong forms and surrogates
+	 * pass it; and to it vertical tab and form feed are white space, to RFC 8259 they are not.
+	 */
+	if (!str_is_utf8(bytes, len, NULL) || has_foreign_space(bytes, len))
 		return JSON_E_SYNTAX;
 	struct json *json = MEM_NEW(struct json);
 

@@ -76,11 +76,19 @@ static void check_again(const struct buf *text, const struct buf *written)
 	json_free(json);
 }
 
-static void check_raw_ranges(const struct json *json, const struct json_node *node, size_t size)
+static bool is_between_values(char c)
+{
+	return strchr(" \t\r\n\v\f,:", c) != NULL;
+}
+
+static void check_raw_ranges(
+        const struct json *json, const struct json_node *node, const char *bytes, size_t size)
 {
 	int64_t number;
 
 	must(node->raw_from < node->raw_to && node->raw_to <= size);
+	must(!is_between_values(bytes[node->raw_from]));
+	must(!is_between_values(bytes[node->raw_to - 1]));
 	must(!node->key || str_is_utf8(node->key, strlen(node->key), NULL));
 	if (node->type == JSON_STRING)
 		must(str_is_utf8(node->text, strlen(node->text), NULL));
@@ -88,7 +96,7 @@ static void check_raw_ranges(const struct json *json, const struct json_node *no
 	for (const struct json_node *n = json_first(json, node); n; n = json_next(json, n)) {
 		must(n->raw_from >= node->raw_from && n->raw_to <= node->raw_to);
 		must((n->key != NULL) == (node->type == JSON_OBJECT));
-		check_raw_ranges(json, n, size);
+		check_raw_ranges(json, n, bytes, size);
 	}
 }
 
@@ -97,7 +105,7 @@ static void check_taken(const struct json *json, const char *bytes, size_t size)
 	cleanup(buf_deinit) struct buf raw = {0}, written = {0};
 
 	must(str_is_utf8(bytes, size, NULL));
-	check_raw_ranges(json, json_root(json), size);
+	check_raw_ranges(json, json_root(json), bytes, size);
 	json_add_raw(json, json_root(json), &raw);
 	must(raw.len <= size);
 	write_all(json, &written);

@@ -95,6 +95,8 @@ static const struct {
         {"{}\0", 3, JSON_E_SYNTAX, ""},
         {"]", 0, JSON_E_SYNTAX, ""},
         {"[}", 0, JSON_E_SYNTAX, ""},
+        {"[1,\v2]", 0, JSON_E_SYNTAX, ""},
+        {"{\"a\"\f:1}", 0, JSON_E_SYNTAX, ""},
         {"\"\\x41\"", 0, JSON_E_SYNTAX, ""},
         {"\"\\u12g4\"", 0, JSON_E_SYNTAX, ""},
         {"\"a\nb\"", 0, JSON_E_SYNTAX, ""},
