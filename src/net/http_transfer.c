@@ -14,6 +14,8 @@
 #include "util/mem.h"
 #include "util/str.h"
 
+enum { HTTP_STATUS_LEAST = 100 };
+
 /* ---- the request ---- */
 
 void http_wipe(char *bytes, size_t len)
@@ -266,6 +268,13 @@ void http_transfer_finish(struct http_transfer *transfer, CURLcode result)
 	if (transfer->error != HTTP_OK)
 		http_transfer_say(transfer, result);
 	curl_easy_getinfo(transfer->handle->easy, CURLINFO_RESPONSE_CODE, &status);
+	/* libcurl 7.88 takes "HTTP/21.1 503" for HTTP/2 with the status 1. */
+	if (transfer->error == HTTP_OK && status < HTTP_STATUS_LEAST) {
+		transfer->error = HTTP_E_BROKEN;
+		str_copy(transfer->message, sizeof(transfer->message),
+		        "the reply has no status that HTTP knows");
+		status = 0;
+	}
 	transfer->reply.status = (int)status;
 	http_transfer_read_retry_after(transfer);
 }

@@ -196,6 +196,7 @@ static const struct peer_script {
                 false},
         {"/cut-unknown", "HTTP/1.1 200 OK\r\n\r\n{\"a\":", false},
         {"/garbage", "\x16\x03\x01 this is no HTTP\r\n\r\n", false},
+        {"/no-status", "HTTP/21.1 503 Later\r\nContent-Length: 0\r\n\r\n", true},
         {"/redirect", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", true},
         {"/empty", "HTTP/1.1 204 No Content\r\n\r\n", true},
         {"/interim",

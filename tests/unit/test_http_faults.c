@@ -19,6 +19,7 @@ START_TEST(test_broken_replies)
 	        {"/cut-length", HTTP_E_BROKEN},
 	        {"/cut-chunked", HTTP_E_BROKEN},
 	        {"/garbage", HTTP_E_BROKEN},
+	        {"/no-status", HTTP_E_BROKEN},
 	        {"/body-over", HTTP_E_TOO_LARGE},
 	        {"/endless-body", HTTP_E_TOO_LARGE},
 	        {"/endless-headers", HTTP_E_TOO_LARGE},
