@@ -2,15 +2,11 @@
  * Any bytes as a configuration, or (after a line "jobs") as a jobs file: no other file is touched.
  * What is taken is shown, and what is shown must be taken again and give the same.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config/loader.h"
+#include "fuzz.h"
 #include "util/mem.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_MAX_BYTES = 64 * 1024 };
 

@@ -2,25 +2,14 @@
  * Any bytes as JSON. What is taken is UTF-8, and says the same when it is written again: as the raw
  * text, and node by node. Whatever the bytes, they can be written as a string.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/json.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 enum { INPUT_MAX_BYTES = 256 * 1024 };
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
 
 static void write_node(struct json_out *w, const struct json *json, const struct json_node *node)
 {

@@ -3,18 +3,13 @@
  * the content type; the rest is the body. Whatever comes, an observation keeps what core/observe.h
  * and core/job.h promise of it.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/json.h"
 #include "wire/reply.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char token[] = "1000.0a1b2c3d4e5f.6789";
 
@@ -45,12 +40,6 @@ static const struct {
         {404, "text/html", -1},
         {304, "", -1},
 };
-
-static void must(bool is_so)
-{
-	if (!is_so)
-		abort();
-}
 
 static void check_json(const char *text)
 {

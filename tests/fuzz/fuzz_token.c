@@ -2,17 +2,12 @@
  * Any bytes as a reply of the accounts server: the first one chooses the HTTP status. What is taken
  * as a token must be fit for a header, and no message may hold a secret or a control character.
  */
-#include <stddef.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/token.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char secret[] = "s3cret";
 static const int statuses[] = {200, 400, 401, 429, 500, 302, 204};

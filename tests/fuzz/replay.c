@@ -5,16 +5,13 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "fuzz.h"
 #include "util/buf.h"
 #include "util/mem.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int read_file(const char *path, struct buf *out)
 {
