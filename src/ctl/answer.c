@@ -106,6 +106,19 @@ int answer_get(struct client *client, const char *path, struct answer *answer, s
 	return code == CTL_OK ? answer_parse(answer, json) : code;
 }
 
+int answer_take(const struct ctl *ctl, const struct answer *answer)
+{
+	cleanup(json_free_p) struct json *json = NULL;
+	int code = answer_check(answer);
+
+	if (code != CTL_OK || !ctl->is_json || answer->body.len == 0)
+		return code;
+	code = answer_parse(answer, &json);
+	if (code == CTL_OK)
+		answer_print_json(answer);
+	return code;
+}
+
 void answer_print_json(const struct answer *answer)
 {
 	const struct buf *body = &answer->body;

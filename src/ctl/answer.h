@@ -13,7 +13,10 @@ int answer_check(const struct answer *answer);
 int answer_parse(const struct answer *answer, struct json **json);
 /* GET path: asks, checks and parses. */
 int answer_get(struct client *client, const char *path, struct answer *answer, struct json **json);
-/* The body to stdout as it is, harmless to a terminal, ended by a newline. */
+/* As answer_check(); and with --json a body, if there is one, is printed, provided that it is JSON.
+ */
+int answer_take(const struct ctl *ctl, const struct answer *answer);
+/* The body, which was parsed, to stdout as it is, harmless to a terminal, ended by a newline. */
 void answer_print_json(const struct answer *answer);
 /* One JSON value of a document likewise, on a line of its own. */
 void answer_print_node(const struct json *json, const struct json_node *node);

@@ -63,9 +63,7 @@ int cmd_add(struct ctl *ctl, const struct args *args)
 	        &(struct client_request){.method = "POST", .path = "/v1/jobs", .body = body},
 	        &answer);
 	if (code == CTL_OK)
-		code = answer_check(&answer);
-	if (code == CTL_OK && ctl->is_json)
-		answer_print_json(&answer);
+		code = answer_take(ctl, &answer);
 	if (code == CTL_OK)
 		print_done(ctl, account, id,
 		        answer.status == 201 ? "is watched from now on" : "was watched already");
@@ -97,12 +95,10 @@ static int change_job(
 		        &answer);
 	}
 	if (code == CTL_OK)
-		code = answer_check(&answer);
+		code = answer_take(ctl, &answer);
 	/* It is known, but no longer watched: said in the daemon's words. */
 	if (code == CTL_OTHER && answer.status == 404)
 		code = CTL_NO_JOB;
-	if (code == CTL_OK && ctl->is_json && answer.body.len > 0)
-		answer_print_json(&answer);
 	if (code == CTL_OK)
 		print_done(ctl, job.account, job.id, change->done);
 	found_job_deinit(&job);

@@ -132,11 +132,14 @@ void text_add_safe_json(struct buf *out, const char *text, size_t len)
 {
 	size_t n;
 
-	/* Below 0x20 only white space can stand in a JSON text that was parsed. */
+	/* Below 0x20 only white space can stand in a JSON text that was parsed; of it a carriage
+	 * return would let what follows stand over what was printed before. */
 	for (const char *p = text; p < text + len; p += n) {
 		int32_t code = text_decode(p, &n);
 
-		if (code >= 0x7f && code_is_unsafe(code))
+		if (code == '\r')
+			buf_addc(out, ' ');
+		else if (code >= 0x7f && code_is_unsafe(code))
 			buf_addf(out, "\\u%04x", (unsigned)code);
 		else
 			buf_add(out, p, n);

@@ -38,7 +38,8 @@ void term_add_colored(const struct term *term, struct buf *out, enum color color
  * is_utf8.
  */
 void text_add_safe(struct buf *out, const char *text, bool is_utf8);
-/* The same for a JSON text: such characters, which can only stand in strings, become \uXXXX. */
+/* The same for a JSON text that was parsed: such characters, which can only stand in strings,
+ * become \uXXXX, and carriage returns, which can only stand between values, spaces. */
 void text_add_safe_json(struct buf *out, const char *text, size_t len);
 /* Columns of a safe text. */
 size_t text_width(const char *text);

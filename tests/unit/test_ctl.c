@@ -75,6 +75,7 @@ END_TEST
 START_TEST(test_safe_json)
 {
 	ck_assert_str_eq(safe_json("{\"a\": \"\xc3\xbc\"}\n"), "{\"a\": \"\xc3\xbc\"}\n");
+	ck_assert_str_eq(safe_json("{\r\n\t\"a\":\r1}"), "{ \n\t\"a\": 1}");
 	ck_assert_str_eq(safe_json("\"\177\xc2\x9b\xe2\x80\xae\""), "\"\\u007f\\u009b\\u202e\"");
 }
 END_TEST
