@@ -46,31 +46,38 @@ static void must(yajl_gen_status status)
 	(void)status;
 }
 
-/* False: *bad is the first byte that no reader should be given: not UTF-8, or a NUL, which many
- * refuse. */
-static bool is_sound(const char *bytes, size_t len, size_t *bad)
+/* Each byte that no reader should be given (it is no UTF-8, or a NUL, which many refuse) becomes
+ * U+FFFD. In one pass: a program may print nothing but such bytes. */
+static void add_mended(struct buf *out, const char *bytes, size_t len)
 {
-	const char *nul = memchr(bytes, '\0', len);
-	bool is_utf8 = str_is_utf8(bytes, len, bad);
+	static const char replacement[] = "\xef\xbf\xbd";
 
-	if (nul && (is_utf8 || (size_t)(nul - bytes) < *bad))
-		*bad = (size_t)(nul - bytes);
-	return is_utf8 && !nul;
+	for (;;) {
+		const char *nul = memchr(bytes, '\0', len);
+		size_t n = nul ? (size_t)(nul - bytes) : len, bad;
+
+		len -= n;
+		while (!str_is_utf8(bytes, n, &bad)) {
+			buf_add(out, bytes, bad);
+			buf_adds(out, replacement);
+			bytes += bad + 1;
+			n -= bad + 1;
+		}
+		buf_add(out, bytes, n);
+		if (!nul)
+			return;
+		buf_adds(out, replacement);
+		bytes = nul + 1;
+		len--;
+	}
 }
 
 static void put_text(struct json_out *w, const char *bytes, size_t len)
 {
 	cleanup(buf_deinit) struct buf mended = {0};
-	size_t bad;
 
-	while (!is_sound(bytes, len, &bad)) {
-		buf_add(&mended, bytes, bad);
-		buf_adds(&mended, "\xef\xbf\xbd"); /* U+FFFD */
-		bytes += bad + 1;
-		len -= bad + 1;
-	}
-	if (mended.len > 0) {
-		buf_add(&mended, bytes, len);
+	if (memchr(bytes, '\0', len) || !str_is_utf8(bytes, len, NULL)) {
+		add_mended(&mended, bytes, len);
 		bytes = mended.data;
 		len = mended.len;
 	}

@@ -378,6 +378,26 @@ START_TEST(test_out_strings)
 }
 END_TEST
 
+/* With a look at all that follows each such byte this would take the better part of an hour. */
+START_TEST(test_out_of_nothing_that_can_be_said)
+{
+	enum { N = 4 * 1024 * 1024 };
+	static const char bad[] = {'\0', '\xff'};
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		cleanup(buf_deinit) struct buf out = {0};
+		cleanup(mem_free_p) char *bytes = mem_new(N, 1);
+		struct json_out w;
+
+		memset(bytes, bad[i], N);
+		json_out_init(&w, &out, false);
+		json_put_bytes(&w, NULL, bytes, N);
+		json_out_deinit(&w);
+		ck_assert_uint_eq(out.len, 3 * (size_t)N + 2);
+	}
+}
+END_TEST
+
 START_TEST(test_out_members)
 {
 	cleanup(buf_deinit) struct buf out = {0};
@@ -477,6 +497,7 @@ int main(void)
 	tcase_add_test(tests, test_decoded_text_is_utf8);
 	tcase_add_test(tests, test_random_damage);
 	tcase_add_loop_test(tests, test_out_strings, 0, ARRAY_LEN(strings));
+	tcase_add_test(tests, test_out_of_nothing_that_can_be_said);
 	tcase_add_test(tests, test_out_members);
 	tcase_add_test(tests, test_out_numbers);
 	tcase_add_test(tests, test_out_pretty_is_the_same);
