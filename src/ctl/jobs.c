@@ -7,6 +7,8 @@
 #include "util/mem.h"
 #include "util/str.h"
 
+enum { NEAREST_PAGES = 10 };
+
 void query_add(struct buf *path, const char *name, const char *value)
 {
 	if (!value)
@@ -230,23 +232,71 @@ static int find_by_id(struct client *client, const char *id, struct candidates *
 	return code == CTL_NO_JOB ? CTL_OK : code;
 }
 
-static int say_no_job(const char *text)
+/* The name most like it among the first thousands of jobs; owned by the caller, NULL if none is. */
+static char *nearest_name(struct client *client, const char *account, const char *name)
 {
-	ctl_say("there is no job \"%s\"; \"bulkwatch list\" shows all that are watched", text);
+	struct jobs_pager pager;
+	char *best = NULL;
+
+	jobs_pager_init(&pager, client);
+	query_add(&pager.filter, "account", account);
+	for (int i = 0; i < NEAREST_PAGES && !pager.is_last; i++) {
+		const struct json_node *jobs;
+
+		if (jobs_pager_next(&pager, JOBS_PAGE) != CTL_OK)
+			break;
+		jobs = json_get(pager.json, json_root(pager.json), "jobs");
+		for (const struct json_node *job = json_first(pager.json, jobs); job;
+		        job = json_next(pager.json, job)) {
+			const char *other = json_get_string(pager.json, job, "name");
+			const char *both[] = {best ? best : "", other};
+
+			if (other && str_nearest(name, both, 2) == other) {
+				free(best);
+				best = mem_strdup(other);
+			}
+		}
+	}
+	jobs_pager_deinit(&pager);
+	return best;
+}
+
+/* Of account/id: the same id in another account. */
+static char *elsewhere(struct client *client, const char *id)
+{
+	struct candidates candidates = {0};
+	char *path = NULL;
+
+	if (find_by_id(client, id, &candidates) == CTL_OK && candidates.n > 0)
+		path = mem_printf("%s/%s", candidates.accounts[0], id);
+	candidates_deinit(&candidates);
+	return path;
+}
+
+static int say_no_job(struct client *client, const char *account, const char *rest)
+{
+	bool is_id = str_is_digits(rest, 1, SIZE_MAX);
+	cleanup(mem_free_p) char *other = !is_id    ? nearest_name(client, account, rest)
+	                                  : account ? elsewhere(client, rest)
+	                                            : NULL;
+	cleanup(mem_free_p) char *meant =
+	        other ? mem_printf("did you mean \"%s%s%s\"? ", account && !is_id ? account : "",
+	                        account && !is_id ? "/" : "", other)
+	              : NULL;
+
+	ctl_say("there is no job \"%s%s%s\"; %s\"bulkwatch list\" shows all that are watched",
+	        account ? account : "", account ? "/" : "", rest, meant ? meant : "");
 	return CTL_NO_JOB;
 }
 
+/* CTL_NO_JOB is unsaid. */
 static int job_choose(struct client *client, const char *text, const struct candidates *candidates,
         struct found_job *job)
 {
-	int code;
-
 	if (candidates->n == 0)
-		return say_no_job(text);
-	if (candidates->n == 1) {
-		code = job_ask(client, candidates->accounts[0], candidates->ids[0], job);
-		return code == CTL_NO_JOB ? say_no_job(text) : code;
-	}
+		return CTL_NO_JOB;
+	if (candidates->n == 1)
+		return job_ask(client, candidates->accounts[0], candidates->ids[0], job);
 	ctl_say("\"%s\" may be one of several jobs; say which:", text);
 	for (size_t i = 0; i < candidates->n; i++)
 		ctl_say("  %s/%s", candidates->accounts[i], candidates->ids[i]);
@@ -261,7 +311,7 @@ int job_find(struct client *client, const char *text, struct found_job *job)
 	cleanup(mem_free_p) char *account =
 	        slash ? mem_strndup(text, (size_t)(slash - text)) : NULL;
 	const char *rest = slash ? slash + 1 : text;
-	bool is_id = str_is_digits(rest, 1, SIZE_MAX);
+	bool is_id = str_is_digits(rest, 1, SIZE_MAX), is_said = false;
 	struct candidates candidates = {0};
 	int code;
 
@@ -272,12 +322,13 @@ int job_find(struct client *client, const char *text, struct found_job *job)
 	}
 	if (account && is_id) {
 		code = job_ask(client, account, rest, job);
-		return code == CTL_NO_JOB ? say_no_job(text) : code;
+	} else {
+		code = is_id ? find_by_id(client, rest, &candidates)
+		             : find_by_name(client, account, rest, &candidates);
+		is_said = code == CTL_NO_JOB;
+		if (code == CTL_OK)
+			code = job_choose(client, text, &candidates, job);
 	}
-	code = is_id ? find_by_id(client, rest, &candidates)
-	             : find_by_name(client, account, rest, &candidates);
-	if (code == CTL_OK)
-		code = job_choose(client, text, &candidates, job);
 	candidates_deinit(&candidates);
-	return code;
+	return code == CTL_NO_JOB && !is_said ? say_no_job(client, account, rest) : code;
 }

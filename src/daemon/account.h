@@ -31,6 +31,8 @@ struct datacenter {
 	bool is_configured;
 	struct account *waiting, **waiting_tail; /* for one of the host's connections, in order */
 	char problem[256];                       /* the last failure that counted for the circuit */
+	bool is_clock_known;
+	int64_t clock_ahead_ms; /* of ours, by its Date at the last answer; good to a second */
 	struct metrics_datacenter metrics;
 };
 

@@ -65,6 +65,45 @@ static void write_accounts(struct call *call, struct json_out *w)
 	json_close_array(w);
 }
 
+static void write_datacenter(struct json_out *w, const struct datacenter *datacenter)
+{
+	bool is_open = datacenter->circuit.is_open;
+
+	json_open_object(w, NULL);
+	json_put_string(w, "name", datacenter->name);
+	json_put_string(w, "api_url", datacenter->api_url);
+	json_put_string(w, "state", is_open ? "down" : "ok");
+	json_put_string(w, "problem", is_open ? datacenter->problem : NULL);
+	if (datacenter->is_clock_known)
+		json_put_number(w, "clock_ahead", (double)datacenter->clock_ahead_ms / 1000);
+	else
+		json_put_null(w, "clock_ahead");
+	json_close_object(w);
+}
+
+/* Those that accounts are in, in the accounts' order. */
+static void write_datacenters(struct call *call, struct json_out *w)
+{
+	const struct accounts *accounts = call->control->context.tracker->accounts;
+	size_t n = accounts_count(accounts);
+
+	json_open_array(w, "datacenters");
+	for (size_t i = 0; i < n; i++) {
+		const struct account *account = accounts_get(accounts, (uint32_t)i);
+		bool is_first = account->is_configured;
+
+		for (size_t j = 0; is_first && j < i; j++) {
+			const struct account *other = accounts_get(accounts, (uint32_t)j);
+
+			is_first =
+			        !other->is_configured || other->datacenter != account->datacenter;
+		}
+		if (is_first)
+			write_datacenter(w, account->datacenter);
+	}
+	json_close_array(w);
+}
+
 static void write_hook(struct call *call, struct json_out *w, const struct hook_info *info)
 {
 	uint64_t counts[4] = {0};
@@ -147,6 +186,7 @@ void control_get_status(struct call *call)
 	json_put_integer(&w, "last_seq", store_last_seq(call_store(call)));
 	write_counts(&w, context->tracker->registry);
 	json_put_integer(&w, "in_flight", (int64_t)poller_in_flight(context->poller));
+	write_datacenters(call, &w);
 	write_accounts(call, &w);
 	write_hooks(call, &w);
 	write_database(call, &w);

@@ -394,6 +394,16 @@ static void count_retries(struct tracked *tracked, struct account *account, uint
 		tracked->polls += (uint32_t)n_more;
 }
 
+/* Date has no parts of seconds: in the middle of its second is the best guess. */
+static void look_at_clock(
+        struct datacenter *datacenter, const struct http_answer *answer, struct now now)
+{
+	if (answer->date_wall_ms < 0)
+		return;
+	datacenter->is_clock_known = true;
+	datacenter->clock_ahead_ms = answer->date_wall_ms + 500 - now.wall_ms;
+}
+
 static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer *answer)
 {
 	struct poller *poller = arg;
@@ -406,6 +416,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 	poll->account->metrics.n_results[observation.kind]++;
 	metrics_observe(&poll->datacenter->metrics.request, &metrics_request_bounds,
 	        (double)answer->duration_ms / 1000);
+	look_at_clock(poll->datacenter, answer, loop_now(poller->loop));
 	poll->account->n_in_flight--;
 	poll->datacenter->n_in_flight--;
 	count_retries(tracked, poll->account, answer->n_sent);

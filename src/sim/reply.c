@@ -1,8 +1,10 @@
 #include "sim/reply.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "sim/http.h"
+#include "util/clock.h"
 
 enum { REPLY_PIECE_BYTES = 16 * 1024 };
 
@@ -42,12 +44,24 @@ bool reply_closes(const struct reply *reply)
 	       reply->manner != REPLY_WHOLE;
 }
 
+static void reply_add_date(struct buf *out)
+{
+	time_t seconds = (time_t)(clock_now().wall_ms / 1000);
+	char text[40];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	buf_addf(out, "Date: %s\r\n", text);
+}
+
 static void reply_encode_head(const struct reply *reply, struct buf *out)
 {
 	int status = reply_status(reply);
 
 	buf_addf(out, "HTTP/1.%d %d %s\r\nServer: bulkwatch-sim\r\n", reply->is_http10 ? 0 : 1,
 	        status, http_reason(status));
+	reply_add_date(out);
 	if (reply->content_type)
 		buf_addf(out, "Content-Type: %s\r\n", reply->content_type);
 	buf_add(out, buf_str(&reply->headers), reply->headers.len);

@@ -128,28 +128,89 @@ class Config(Case):
 
 
 class Doctor(Case):
-    def test_findings(self):
-        status = {"version": self.run_ctl("--version")[0].split()[1], "config_file": None,
-                  "accounts": [{"name": "a", "state": "ok", "reason": None}],
-                  "hooks": [{"name": "load", "state": "ok", "dead": 0}],
-                  "database": {"state": "ok", "detail": None}}
-        self.daemon.routes["GET", "/v1/status"] = Reply(status)
-        text, _ = self.run_ctl("doctor")
-        self.assertEqual({line.split("\t")[0] for line in text.splitlines()}, {"ok"})
-        status["accounts"] += [{"name": "b", "state": "held", "reason": "credits are spent"}]
-        status["hooks"][0]["dead"] = 2
-        self.daemon.routes["GET", "/v1/status"] = Reply(status)
-        text, _ = self.run_ctl("doctor")
-        self.assertIn("warning\taccount b\theld: credits are spent\n", text)
-        self.assertIn("warning\thook load\t2 deliveries are dead", text)
-        status["database"] = {"state": "full", "detail": "no room"}
-        status["accounts"] += [{"name": "c", "state": "paused", "reason": "scope missing"}]
-        self.daemon.routes["GET", "/v1/status"] = Reply(status)
-        text, _ = self.run_ctl("doctor", code=1)
-        self.assertIn("error\taccount c\tpaused: scope missing\n", text)
-        self.assertIn("error\tdatabase\tfull: no room\n", text)
-        found = json.loads(self.run_ctl("doctor", "--json", code=1)[0])["findings"]
-        self.assertEqual(len(found), len(text.splitlines()))
+    def setUp(self):
+        super().setUp()
+        self.modes(query=0o660, admin=0o600)
+        self.status = {
+            "version": self.run_ctl("--version")[0].split()[1], "config_file": None,
+            "datacenters": [{"name": "eu", "api_url": "https://www.zohoapis.eu", "state": "ok",
+                             "problem": None, "clock_ahead": -1.5}],
+            "accounts": [{"name": "a", "state": "ok", "reason": None, "detail": None,
+                          "token": {"state": "ok", "problem": None}}],
+            "hooks": [{"name": "load", "state": "ok", "dead": 0}],
+            "database": {"state": "ok", "detail": None}}
+
+    def modes(self, **modes):
+        for name, mode in modes.items():
+            os.chmod(os.path.join(self.dir, name + ".sock"), mode)
+
+    def findings(self, code=0):
+        self.daemon.routes["GET", "/v1/status"] = Reply(self.status)
+        text, _ = self.run_ctl("doctor", code=code)
+        found = json.loads(self.run_ctl("doctor", "--json", code=code)[0])["findings"]
+        self.assertEqual([f"{f['finding']}\t{f['subject']}\t{f['message']}" for f in found],
+                         text.splitlines())
+        return {f["subject"]: (f["finding"], f["message"]) for f in found}
+
+    def assert_finds(self, subject, finding, *words, code=None):
+        found = self.findings(code if code is not None else int(finding == "error"))[subject]
+        self.assertEqual(found[0], finding, found)
+        for word in words:
+            self.assertIn(word, found[1])
+
+    def test_all_is_well(self):
+        found = self.findings()
+        self.assertEqual({finding for finding, _ in found.values()}, {"ok"}, found)
+        self.assertEqual(set(found), {"socket query.sock", "socket admin.sock", "daemon",
+                                      "database", "datacenter eu", "account a", "hook load"})
+
+    def test_limits_and_dead_letters(self):
+        self.status["accounts"][0].update(state="held", reason="credits", detail="are spent")
+        self.status["hooks"][0]["dead"] = 2
+        self.status["version"] = "0.0.1"
+        self.assert_finds("account a", "warning", "held: credits: are spent", "credits_per_day")
+        self.assert_finds("hook load", "warning", "2 deliveries are dead", "retry --hook load")
+        self.assert_finds("daemon", "warning", "restart it after an upgrade")
+        self.status["hooks"][0].update(dead=0, state="parked")
+        self.assert_finds("hook load", "warning", "parked", "put it back")
+
+    def test_what_somebody_must_mend(self):
+        for reason, remedy in (("token", "new token"), ("grant", "new refresh token"),
+                               ("scope", "scopes"), ("permission", "right to export"),
+                               ("api_domain", "set datacenter"), ("secret", "mode"),
+                               ("all_lost", "data center"), ("path", "bigin or crm")):
+            self.status["accounts"][0].update(state="paused", reason=reason, detail="as told")
+            with self.subTest(reason=reason):
+                self.assert_finds("account a", "error", f"paused: {reason}: as told; ", remedy)
+        self.status["accounts"][0].update(
+            state="ok", reason=None, detail=None, token={"state": "missing", "problem": "no file"})
+        self.assert_finds("account a", "error", "token: no file")
+
+    def test_database(self):
+        self.status["database"] = {"state": "full", "detail": "no room"}
+        self.assert_finds("database", "error", "full: no room")
+
+    def test_clocks_and_data_centers(self):
+        for ahead, finding, words in ((9, "ok", "agree"), (-11, "warning", "11 s behind"),
+                                      (299, "warning", "299 s ahead"), (301, "error", "301 s ahead"),
+                                      (-86400, "error", "86400 s behind"), (None, "ok", "not known")):
+            self.status["datacenters"][0]["clock_ahead"] = ahead
+            with self.subTest(ahead=ahead):
+                self.assert_finds("datacenter eu", finding, words)
+        self.status["datacenters"][0].update(state="down", problem="no route")
+        self.assert_finds("datacenter eu", "error", "https://www.zohoapis.eu fails: no route", "DNS")
+
+    def test_sockets(self):
+        self.modes(query=0o666)
+        self.assert_finds("socket query.sock", "error", "0666", "0660")
+        self.modes(query=0o600, admin=0o660)
+        self.assert_finds("socket query.sock", "ok", code=1)
+        self.assert_finds("socket admin.sock", "error", "0660", "0600 is right")
+        os.unlink(os.path.join(self.dir, "admin.sock"))
+        self.assert_finds("socket admin.sock", "error", "systemctl status")
+        with open(os.path.join(self.dir, "admin.sock"), "w", encoding="utf-8"):
+            pass
+        self.assert_finds("socket admin.sock", "error", "is no socket")
 
     def test_configuration(self):
         path = os.path.join(self.dir, "x.yaml")
@@ -161,7 +222,9 @@ class Doctor(Case):
 
     def test_no_daemon(self):
         self.daemon.stop()
-        self.assertIn("error\tdaemon\t", self.run_ctl("doctor", code=1)[0])
+        text = self.run_ctl("doctor", code=1)[0]
+        self.assertIn("error\tdaemon\t", text)
+        self.assertIn("systemctl status bulkwatchd", text)
 
 
 class Wait(Case):

@@ -2,14 +2,17 @@
 """The two sockets and the command line, as people and their scripts use them."""
 
 import concurrent.futures
+import email.utils
+import http.server
 import json
 import socket
 import sqlite3
 import subprocess
+import threading
 import time
 import unittest
 
-from harness import (BUILD, DEADLINE_S, QUIET_S, Stream, TestCase, assert_unchanged, ask, wait_for)
+from harness import (BUILD, DATA, DEADLINE_S, QUIET_S, Stream, TestCase, assert_unchanged, ask, wait_for)
 
 CTL = BUILD / "src" / "ctl" / "bulkwatch"
 TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
@@ -137,6 +140,51 @@ class Lists(QueryCase):
         self.assertLessEqual({"name", "state", "reason", "token", "limits"}, set(account))
         hooks = daemon.get("/v1/hooks").json()["hooks"]
         self.assertEqual([hook["name"] for hook in hooks], ["load"])
+
+
+class LateServer(http.server.BaseHTTPRequestHandler):
+    """A Zoho whose clock is an hour behind, and that knows no job."""
+
+    def date_time_string(self, timestamp=None):
+        return email.utils.formatdate(time.time() - 3600, usegmt=True)
+
+    def do_GET(self):
+        body = (DATA / "zoho" / "error-internal.json").read_bytes()
+        self.send_response(500)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class Clocks(QueryCase):
+    def ahead(self, daemon):
+        [datacenter] = daemon.status()["datacenters"]
+        return datacenter["clock_ahead"]
+
+    def test_of_a_server_that_is_right(self):
+        daemon = self.start({"acme": ["1"], "beta": ["2"]})
+        wait_for(lambda: self.ahead(daemon) is not None, "an answer")
+        self.assertLess(abs(self.ahead(daemon)), 3)
+
+    def test_of_a_server_that_is_behind(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), LateServer)
+        self.addCleanup(server.server_close)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.shutdown)
+        url = f"http://127.0.0.1:{server.server_port}"
+        self.stage.config({"acme": self.stage.account(["1"], datacenter="late")},
+                          datacenters={"late": {"api_url": url, "accounts_url": url}})
+        daemon = self.stage.start()
+        wait_for(lambda: self.ahead(daemon) is not None, "an answer")
+        self.assertAlmostEqual(self.ahead(daemon), -3600, delta=3)
+        [datacenter] = daemon.status()["datacenters"]
+        self.assertEqual((datacenter["name"], datacenter["api_url"]), ("late", url))
+        wait_for(lambda: daemon.status()["datacenters"][0]["state"] == "down", "the circuit")
+        self.assertTrue(daemon.status()["datacenters"][0]["problem"])
 
 
 class Refusals(QueryCase):
@@ -569,6 +617,20 @@ class CommandLine(QueryCase):
         self.assertIn("job.completed", events)
         self.assert_stops(daemon)
         self.assertEqual(self.bulkwatch("list")[0], 69)
+
+    def test_what_was_meant(self):
+        self.start({"acme": [{"id": "1", "name": "contacts"}, {"id": "2", "name": "contacts"},
+                             {"id": "3", "name": "deals"}], "beta": ["7"]})
+        for given, meant in (("contact", "contacts"), ("cnotacts", "contacts"), ("daels", "deals"),
+                             ("acme/deal", "acme/deals"), ("acme/7", "beta/7"),
+                             ("nowhere/3", "acme/3")):
+            code, out, said = self.bulkwatch("show", given)
+            self.assertEqual((code, out), (4, ""))
+            self.assertIn(f'there is no job "{given}"; did you mean "{meant}"? ', said)
+        for given in ("zzzzzz", "99", "acme/99", "beta/deals"):
+            code, _, said = self.bulkwatch("show", given)
+            self.assertEqual(code, 4)
+            self.assertNotIn("did you mean", said)
 
     def test_wait_sees_the_end(self):
         sim = self.sim = self.stage.sim("--admin", script={"jobs": [
