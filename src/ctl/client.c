@@ -283,5 +283,7 @@ int client_ask(struct client *client, const struct client_request *request, stru
 	}
 	if (code == CURLE_OPERATION_TIMEDOUT && request->sink && request->timeout_ms)
 		return CTL_TIMED_OUT;
-	return request->is_quiet ? CTL_UNREACHABLE : client_say_failure(client, code);
+	if (request->is_quiet || (request->may_break_off && status == 200))
+		return CTL_UNREACHABLE;
+	return client_say_failure(client, code);
 }

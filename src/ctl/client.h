@@ -44,6 +44,7 @@ struct client_request {
 	int64_t timeout_ms; /* in all; 0 = CLIENT_TIMEOUT_MS, or with a sink none but
 	                       CLIENT_SILENCE_S */
 	bool is_quiet; /* says nothing when the daemon is not reachable: the caller tries again */
+	bool may_break_off;   /* nor when the answer ends in the middle */
 	client_sink_fn *sink; /* NULL = all into the body */
 	void *sink_arg;
 	int64_t silence_s;          /* of a sink; 0 = CLIENT_SILENCE_S */

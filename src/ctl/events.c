@@ -17,7 +17,7 @@ struct stream {
 	struct events_reader *reader;
 	struct buf rest; /* of a line that is not whole yet */
 	size_t n_events;
-	bool is_heard;      /* anything came, be it a heartbeat */
+	bool is_heard;      /* an answer began, be it without an event */
 	bool is_stopped;    /* by on_event */
 	const char *broken; /* what is wrong with what came, or NULL */
 };
@@ -31,7 +31,6 @@ static bool stream_line(struct stream *stream, const char *line, size_t len)
 
 	if (len == 0)
 		return true;
-	stream->is_heard = true;
 	error = json_parse(line, len, EVENT_LINE_MAX_BYTES, &json);
 	if (error != JSON_OK) {
 		stream->broken = json_error_words(error);
@@ -132,6 +131,7 @@ static int stream_ask(struct stream *stream, bool is_quiet, struct answer *answe
 	        &(struct client_request){
 	                .path = buf_str(&path),
 	                .is_quiet = is_quiet,
+	                .may_break_off = reader->is_following,
 	                .timeout_ms = time_left(reader),
 	                .sink = stream_on_bytes,
 	                .sink_arg = stream,
@@ -153,6 +153,7 @@ static int stream_once(struct stream *stream, bool is_quiet)
 		answer_deinit(&answer);
 		code = stream_ask(stream, is_quiet, &answer);
 	}
+	stream->is_heard |= answer.status == 200;
 	reader->may_begin_later &= !stream->is_heard;
 	if (code == CTL_OK && stream->broken) {
 		ctl_say("the daemon's stream of events is %s", stream->broken);
@@ -205,7 +206,7 @@ static int events_follow(struct events_reader *reader)
 	for (;;) {
 		stream.is_heard = false;
 		code = stream_once(&stream, !is_first && !is_last);
-		if (stream.is_stopped || is_late(reader) || is_last ||
+		if (stream.is_stopped || is_late(reader) || (is_last && !stream.is_heard) ||
 		        !may_retry(&stream, code, is_first))
 			break;
 		if (code == CTL_OK || stream.is_heard) {

@@ -565,7 +565,7 @@ class Changes(QueryCase):
 class CommandLine(QueryCase):
     """bulkwatch against the real daemon."""
 
-    def bulkwatch(self, *arguments, deadline_s=DEADLINE_S):
+    def bulkwatch(self, *arguments, deadline_s=2 * DEADLINE_S):
         done = subprocess.run(
             [CTL, "--runtime-dir", self.stage.runtime_dir, *arguments], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=deadline_s,
@@ -631,6 +631,24 @@ class CommandLine(QueryCase):
             code, _, said = self.bulkwatch("show", given)
             self.assertEqual(code, 4)
             self.assertNotIn("did you mean", said)
+
+    def test_wait_outlives_the_daemon(self):
+        """However it ends, and be it before anything was heard of it."""
+        sim = self.sim = self.stage.sim("--admin", script={"jobs": [
+            {"id": "*", "life": [{"state": "ADDED"}]}]})
+        self.stage.config({"acme": self.stage.account(["1", "2"])})
+        daemon = self.stage.start()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            waits = [pool.submit(self.bulkwatch, "wait", "1", "--timeout", "1m"),
+                     pool.submit(self.bulkwatch, "wait", "--any", "1", "2")]
+            for end in ("kill", "stop"):
+                wait_for(lambda: b"bulkwatch_streams 2\n" in daemon.get("/metrics").data, "both")
+                getattr(daemon, end)()
+                daemon = self.stage.start()
+            sim.admin("POST", "/jobs", {"jobs": [{"id": "1", "life": [{"state": "COMPLETED"}]}]})
+            for waiting in waits:
+                self.assertEqual(waiting.result(DEADLINE_S)[0], 0, waiting.result())
+        self.assert_stops(daemon)
 
     def test_wait_sees_the_end(self):
         sim = self.sim = self.stage.sim("--admin", script={"jobs": [
