@@ -107,6 +107,17 @@ static void on_not_found(struct step *step, const struct poll_policy *policy, bo
 	step->wait_ms = -1;
 }
 
+/* From request to request it is never longer than max_interval, however long the answer took. */
+static int64_t wait_from_answer_ms(
+        int64_t wait_ms, const struct observation *observation, const struct poll_policy *policy)
+{
+	int64_t latest = policy->max_interval_ms - observation->took_ms;
+
+	if (wait_ms <= latest)
+		return wait_ms;
+	return latest > 0 ? latest : 0;
+}
+
 struct step machine_step(const struct job *job, const struct observation *observation,
         const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
 {
@@ -131,6 +142,7 @@ struct step machine_step(const struct job *job, const struct observation *observ
 		        policy, step.job.n_failures, observation->retry_after_ms, random);
 		break;
 	}
+	step.wait_ms = wait_from_answer_ms(step.wait_ms, observation, policy);
 	return step;
 }
 

@@ -9,13 +9,17 @@
 #include "daemon/account.h"
 #include "util/log.h"
 #include "util/mem.h"
+#include "util/str.h"
 
 struct ledgers {
 	struct ledger **list; /* owned */
 	size_t n;
 	uint64_t last_id;
-	int64_t offset_ms;
+	int64_t offset_ms; /* from the monotonic clock to theirs */
+	bool is_clock_read, is_clock_written;
 };
+
+#define CLOCK_NAME "ledgers.clock"
 
 static int64_t clock_of(const struct ledger *ledger, struct now now)
 {
@@ -81,6 +85,34 @@ static struct ledger *by_name(const struct ledgers *ledgers, const char *name)
 	return NULL;
 }
 
+/* ---- their clock ---- */
+
+/* Within one boot it goes on where it was, whatever became of the wall clock: "BOOT OFFSET". */
+static int take_clock(void *arg, const char *value)
+{
+	struct ledgers *ledgers = arg;
+	char boot[CLOCK_BOOT_SIZE];
+	size_t len = strlen(clock_boot(boot));
+
+	ledgers->is_clock_read = true;
+	ledgers->is_clock_written =
+	        value && len > 0 && strncmp(value, boot, len) == 0 && value[len] == ' ' &&
+	        str_to_int(value + len + 1, INT64_MIN / 4, INT64_MAX / 4, &ledgers->offset_ms) == 0;
+	return 0;
+}
+
+static int write_clock(struct ledgers *ledgers, struct store *store)
+{
+	char boot[CLOCK_BOOT_SIZE];
+	cleanup(mem_free_p) char *value =
+	        mem_printf("%s %" PRId64, clock_boot(boot), ledgers->offset_ms);
+
+	if (ledgers->is_clock_written)
+		return 0;
+	ledgers->is_clock_written = true;
+	return store_value_put(store, CLOCK_NAME, value);
+}
+
 /* ---- from disk and back ---- */
 
 static char *value_name(const struct ledger *ledger)
@@ -114,14 +146,19 @@ int ledgers_get(struct ledgers *ledgers, struct store *store, const char *name, 
 		*out = ledger_reference(ledger);
 		return 0;
 	}
+	int r = ledgers->is_clock_read ? 0
+	                               : store_value_get(store, CLOCK_NAME, take_clock, ledgers);
+
+	if (r)
+		return r;
 	ledger = MEM_NEW(struct ledger);
 	ledger->ledgers = ledgers;
 	ledger->name = mem_strdup(name);
 	ledger->offset_ms = ledgers->offset_ms;
 	struct reading reading = {.ledger = ledger, .now = now};
 	cleanup(mem_free_p) char *value = value_name(ledger);
-	int r = store_value_get(store, value, take_value, &reading);
 
+	r = store_value_get(store, value, take_value, &reading);
 	if (r) {
 		ledger_free(ledger);
 		return r;
@@ -167,7 +204,10 @@ int ledger_write(struct ledger *ledger, struct store *store, struct now now)
 {
 	cleanup(mem_free_p) char *name = value_name(ledger);
 	char text[BUDGET_TEXT_MAX];
+	int r = write_clock(ledger->ledgers, store);
 
+	if (r)
+		return r;
 	if (ledger->is_wanting)
 		budget_reserve(&ledger->budget, clock_of(ledger, now));
 	ledger->is_wanting = ledger->is_dirty = false;
@@ -231,6 +271,7 @@ void ledger_written(struct ledger *ledger, bool is_committed)
 	ledger->is_reserving = false;
 	if (is_committed)
 		return;
+	ledger->ledgers->is_clock_written = false;
 	budget_return_reserved(&ledger->budget);
 	ledger->is_dirty = true;
 }

@@ -37,7 +37,7 @@ struct ledger {
 	enum budget_mark mark; /* as last told */
 };
 
-/* Their clock begins at the wall clock, and steps no more. */
+/* Their clock begins at the wall clock, and steps no more while the machine runs. */
 struct ledgers *ledgers_new(struct now now);
 /* Everybody must have left. Takes NULL, returns NULL. */
 struct ledgers *ledgers_free(struct ledgers *ledgers);

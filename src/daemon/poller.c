@@ -413,6 +413,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 
 	assert(poll->is_in_use);
 	observe(poller, poll, tracked ? tracked->id : "", answer, &observation);
+	observation.took_ms = answer->duration_ms;
 	poll->account->metrics.n_results[observation.kind]++;
 	metrics_observe(&poll->datacenter->metrics.request, &metrics_request_bounds,
 	        (double)answer->duration_ms / 1000);

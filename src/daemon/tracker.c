@@ -425,6 +425,20 @@ static int take_row_and_key(void *arg, const struct store_job *row)
 	return 0;
 }
 
+/*
+ * What min_interval leaves to wait for after a poll of another life of the daemon, or of an earlier
+ * watch. Never more than min_interval: the wall clock may have been set back.
+ */
+static int64_t too_soon_ms(const struct tracker *tracker, const struct tracked *tracked)
+{
+	int64_t least = account_of(tracker, tracked)->policy.min_interval_ms;
+	int64_t ago = loop_now(tracker->loop).wall_ms - tracked->last_polled_wall_ms;
+
+	if (tracked->polls == 0 || ago >= least)
+		return 0;
+	return ago > 0 ? least - ago : least;
+}
+
 static void count_job(struct tracker *tracker, struct tracked *tracked)
 {
 	struct account *account = account_of(tracker, tracked);
@@ -461,6 +475,8 @@ bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	count_job(tracker, tracked);
 	int64_t wait_ms = schedule_first_ms(wish->n_together, rng_next(tracker->rng));
 
+	if (wait_ms < too_soon_ms(tracker, tracked))
+		wait_ms = too_soon_ms(tracker, tracked);
 	if (!job_is_polled(&tracked->job))
 		wait_ms = -1;
 	struct job_change *change =
@@ -543,6 +559,17 @@ static int load_row(void *arg, const struct store_job *row)
 	return 0;
 }
 
+/* After a crash nobody knows when the last poll was, for that is written now and then. */
+static int64_t resume_ms(struct tracker *tracker, const struct tracked *tracked, size_t n)
+{
+	int64_t wait_ms = thrift_first_ms(tracker, tracked, n);
+	int64_t least = too_soon_ms(tracker, tracked);
+
+	if (!store_was_clean(journal_store(tracker->journal)))
+		return wait_ms + account_of(tracker, tracked)->policy.min_interval_ms;
+	return wait_ms > least ? wait_ms : least;
+}
+
 int tracker_load(struct tracker *tracker)
 {
 	int r = store_jobs_each_watched(journal_store(tracker->journal), load_row, tracker);
@@ -552,7 +579,7 @@ int tracker_load(struct tracker *tracker)
 
 	while ((tracked = registry_each(tracker->registry, &cursor))) {
 		if (job_is_polled(&tracked->job))
-			queue_job(tracker, tracked, thrift_first_ms(tracker, tracked, n));
+			queue_job(tracker, tracked, resume_ms(tracker, tracked, n));
 	}
 	tracker->overdue_next_mono_ms = loop_now(tracker->loop).mono_ms;
 	return r;

@@ -22,7 +22,16 @@
 #include "util/err.h"
 #include "util/mem.h"
 
-enum { HEADER_SIZE = 100, HEADER_APPLICATION_ID = 68, HEADER_USER_VERSION = 60, PAGE_BYTES = 4096 };
+enum {
+	HEADER_SIZE = 100,
+	HEADER_APPLICATION_ID = 68,
+	HEADER_USER_VERSION = 60,
+	PAGE_BYTES = 4096,
+	WAL_HEADER_SIZE = 32
+};
+
+/* Its last bit says which byte order the checksums have. */
+#define WAL_MAGIC 0x377f0682u
 
 int store_dir_open(struct store *store, const char *dir, struct buf *words)
 {
@@ -119,12 +128,40 @@ static int dir_look_header(
 	return 0;
 }
 
+/*
+ * SQLite takes a log without its header for an empty one, and would forget what was acknowledged.
+ * It syncs the header before the first frame (https://sqlite.org/fileformat2.html, section 4.1), so
+ * no power cut leaves it so.
+ */
+static int dir_look_wal(struct store *store, int64_t size, struct buf *words)
+{
+	cleanup(mem_close_p) int fd = -1;
+	unsigned char header[WAL_HEADER_SIZE];
+
+	if (size <= WAL_HEADER_SIZE)
+		return 0;
+	fd = openat(store->dir_fd, STORE_DB_NAME "-wal",
+	        O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header)) {
+		buf_addf(words, "%s-wal: %s", store->path, err_text(fd < 0 ? -errno : ERR_IO));
+		return ERR_IO;
+	}
+	if ((header_u32(header, 0) & ~1u) == WAL_MAGIC)
+		return 0;
+	buf_addf(words,
+	        "%s-wal is damaged: it does not begin as a write-ahead log does; it was "
+	        "left as it is",
+	        store->path);
+	return ERR_CORRUPT;
+}
+
 static int dir_look_file(struct store *store, int fd, struct buf *words)
 {
 	unsigned char header[HEADER_SIZE] = {0};
 	int64_t wal = dir_file_size(store, STORE_DB_NAME "-wal");
 	struct stat st;
 	ssize_t n;
+	int error;
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		buf_addf(words, "%s is not a file", store->path);
@@ -139,8 +176,17 @@ static int dir_look_file(struct store *store, int fd, struct buf *words)
 		        store->path, store->path);
 		return ERR_CORRUPT;
 	}
+	if (st.st_size == 0 && dir_file_size(store, STORE_BALLAST_NAME) > 0) {
+		buf_addf(words,
+		        "%s is empty, but was not: restore a backup, or remove it to begin anew",
+		        store->path);
+		return ERR_CORRUPT;
+	}
 	if (st.st_size == 0)
 		return 0;
+	error = dir_look_wal(store, wal, words);
+	if (error != 0)
+		return error;
 	n = pread(fd, header, sizeof(header), 0);
 	if (n < 0) {
 		buf_addf(words, "%s: %s", store->path, err_text(-errno));
@@ -163,8 +209,11 @@ int store_dir_look(struct store *store, struct buf *words)
 		return ERR_CORRUPT;
 	}
 	/* SQLite would make it 0644. Its WAL takes the mode of the database. */
-	if (errno == ENOENT)
+	if (errno == ENOENT) {
+		/* An empty file beside the ballast would be one that was emptied. */
+		unlinkat(store->dir_fd, STORE_BALLAST_NAME, 0);
 		fd = openat(store->dir_fd, STORE_DB_NAME, flags | O_CREAT | O_EXCL, 0600);
+	}
 	if (fd < 0 || fsync(store->dir_fd) != 0) {
 		error = errno == ENOSPC || errno == EDQUOT ? ERR_FULL : -errno;
 		buf_addf(words, "%s: %s", store->path, err_text(error));

@@ -1,9 +1,14 @@
 #include "util/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "util/mem.h"
 
 static int64_t clock_read_ms(clockid_t id)
 {
@@ -19,6 +24,20 @@ struct now clock_now(void)
 	        .mono_ms = clock_read_ms(CLOCK_BOOTTIME),
 	        .wall_ms = clock_read_ms(CLOCK_REALTIME),
 	};
+}
+
+char *clock_boot(char id[static CLOCK_BOOT_SIZE])
+{
+	cleanup(mem_close_p) int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	const char *given = getenv("BULKWATCH_BOOT_ID");
+	ssize_t n = fd >= 0 ? read(fd, id, CLOCK_BOOT_SIZE - 1) : -1;
+
+	if (n > 0)
+		id[n] = '\0';
+	else
+		snprintf(id, CLOCK_BOOT_SIZE, "%s", given ? given : "");
+	id[strcspn(id, " \n")] = '\0';
+	return id;
 }
 
 int64_t clock_stopwatch_us(void)

@@ -21,6 +21,13 @@ struct now clock_now(void);
  * measures may read it. */
 int64_t clock_stopwatch_us(void);
 
+/*
+ * Which boot mono_ms counts from: the kernel's boot_id (random(4)), or where /proc does not show it
+ * $BULKWATCH_BOOT_ID; "" if neither is there.
+ */
+enum { CLOCK_BOOT_SIZE = 37 };
+char *clock_boot(char id[static CLOCK_BOOT_SIZE]);
+
 /* "2026-11-24T05:00:00.123Z": RFC 3339, UTC, milliseconds. Years 0 to 9999; others are clamped. */
 enum { CLOCK_TEXT_SIZE = 25 };
 char *clock_format(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]);

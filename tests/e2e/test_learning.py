@@ -6,9 +6,12 @@ import datetime
 import os
 import pathlib
 import subprocess
+import time
 import unittest
 
 from harness import QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
+
+LIBFAKETIME = sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
 BULKWATCH = pathlib.Path(os.environ.get("BULKWATCH_BUILD", "build")) / "src/ctl/bulkwatch"
 
@@ -129,6 +132,42 @@ class Learning(TestCase):
         self.assertEqual([event["type"] for event in daemon.events()
                           if event["type"].startswith("account.")], [])
         self.assertIn("80 % of its credits", stage.log())
+
+
+    def test_min_interval_holds_over_restarts(self):
+        stage = self.stage
+        stage.sim(script={"jobs": [{"id": "*", "duration": "1h"}]})
+        stage.config({"acme": stage.account(["1"])},
+                     poll={"min_interval": "1h", "max_interval": "2h"})
+        daemon = stage.start()
+        wait_for(lambda: daemon.job("acme", "1")["state"] != "PENDING", "the first poll")
+        first = seconds(daemon.job("acme", "1")["last_polled"])
+        self.assertEqual(daemon.stop(), 0)
+        daemon = stage.start()
+        self.assertGreaterEqual(seconds(daemon.job("acme", "1")["next_poll"]), first + 3600 - 1)
+        # Watched anew by hand, and after a crash, when nobody knows what was polled last.
+        self.assertEqual(daemon.delete("/v1/jobs/acme/1").status, 204)
+        self.assertEqual(daemon.post("/v1/jobs", {"account": "acme", "id": "1"}).status, 201)
+        self.assertGreaterEqual(seconds(daemon.job("acme", "1")["next_poll"]), first + 3600 - 1)
+        daemon.kill()
+        started = time.time()
+        daemon = stage.start()
+        self.assertGreaterEqual(seconds(daemon.job("acme", "1")["next_poll"]), started + 3600 - 1)
+        self.assertEqual(len(stage.simulator.requests()), 1)
+
+    @unittest.skipUnless(LIBFAKETIME, "libfaketime is not installed")
+    def test_a_wrong_wall_clock_gives_no_credits_back(self):
+        """Over restarts either, as long as the machine runs."""
+        stage = self.stage
+        sim = stage.sim(script={"jobs": [{"id": "*", "duration": "1h"}]})
+        stage.config({"acme": stage.account(ids(1, 5), credits_per_day=20)})
+        for offset in ("-5d", "+0", "+25h", "+49h"):
+            daemon = stage.start(environment=stage.environment(
+                LD_PRELOAD=str(LIBFAKETIME[0]), FAKETIME=offset, FAKETIME_DONT_FAKE_MONOTONIC="1",
+                ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0"))
+            wait_for(lambda: daemon.account("acme")["reason"] == "credits", "the end of the credits")
+            self.assertEqual(daemon.stop(), 0, stage.log())
+            self.assertLessEqual(len(sim.requests()), 20)
 
 
 class Sharing(TestCase):

@@ -367,6 +367,27 @@ START_TEST(test_retry_after_is_a_floor)
 }
 END_TEST
 
+/* Asked again max_interval after it was asked, or at once if the answer took longer. */
+START_TEST(test_max_interval_runs_from_the_request)
+{
+	struct observation document = observed(OBSERVED_STATUS, "ADDED");
+	struct observation failure = observed(OBSERVED_UNREACHABLE, NULL);
+	struct now old = {.mono_ms = start.mono_ms + 100 * policy.max_interval_ms};
+	struct job job = job_in("ADDED");
+
+	failure.retry_after_ms = policy.max_interval_ms;
+	for (int64_t took_ms = 0; took_ms < 3 * policy.max_interval_ms; took_ms += 1000) {
+		int64_t left = policy.max_interval_ms - took_ms;
+
+		document.took_ms = failure.took_ms = took_ms;
+		ck_assert_int_eq(machine_step(&job, &document, &policy, false, old, 0).wait_ms,
+		        left > 0 ? left : 0);
+		ck_assert_int_eq(machine_step(&job, &failure, &policy, false, old, 0).wait_ms,
+		        left > 0 ? left : 0);
+	}
+}
+END_TEST
+
 START_TEST(test_wall_clock_does_not_move_the_waits)
 {
 	struct observation document = observed(OBSERVED_STATUS, "ADDED");
@@ -562,6 +583,7 @@ int main(void)
 	tcase_add_test(tests, test_only_lost_is_revived);
 	tcase_add_test(tests, test_counters_stop_at_their_ends);
 	tcase_add_test(tests, test_retry_after_is_a_floor);
+	tcase_add_test(tests, test_max_interval_runs_from_the_request);
 	tcase_add_test(tests, test_wall_clock_does_not_move_the_waits);
 	tcase_add_test(tests, test_overdue);
 	tcase_add_test(tests, test_random_lives);

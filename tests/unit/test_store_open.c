@@ -255,6 +255,30 @@ START_TEST(cut_file_is_found)
 }
 END_TEST
 
+START_TEST(emptied_file_is_no_new_one)
+{
+	make_database();
+	ck_assert(is_there("bulkwatch.ballast"));
+	ck_assert_int_eq(truncate(path("bulkwatch.db"), 0), 0);
+	expect_refused_untouched(ERR_CORRUPT);
+}
+END_TEST
+
+/* What the log alone held would be gone without a word. */
+START_TEST(log_without_its_header_is_found)
+{
+	static const char nothing[32];
+	int fd;
+
+	make_database();
+	exec_into_wal("UPDATE meta SET is_clean = 0");
+	fd = open(path("bulkwatch.db-wal"), O_WRONLY);
+	ck_assert_int_eq(pwrite(fd, nothing, sizeof(nothing), 0), (ssize_t)sizeof(nothing));
+	close(fd);
+	expect_refused_untouched(ERR_CORRUPT);
+}
+END_TEST
+
 START_TEST(contradicting_rows_are_found)
 {
 	static const char *const damages[] = {
@@ -478,6 +502,8 @@ static Suite *store_open_suite(void)
 	tcase_add_test(opening, damage_is_found);
 	tcase_add_test(opening, damage_is_found_beside_a_log);
 	tcase_add_test(opening, cut_file_is_found);
+	tcase_add_test(opening, emptied_file_is_no_new_one);
+	tcase_add_test(opening, log_without_its_header_is_found);
 	tcase_add_test(opening, contradicting_rows_are_found);
 	tcase_add_test(opening, damage_is_found_in_use);
 	tcase_add_test(opening, check_follows_the_size);
