@@ -63,6 +63,7 @@ void check_datacenter(struct loader *l, const struct config_datacenter *datacent
 	bool is_new = !datacenter->api_url && !datacenter->accounts_url;
 	char quoted[QUOTE_SIZE];
 	const char *wrong;
+	int error;
 
 	problems_quote(quoted, entry->name);
 	if ((!api) != (!accounts))
@@ -74,7 +75,8 @@ void check_datacenter(struct loader *l, const struct config_datacenter *datacent
 		        "data center %s: api_url and accounts_url are required", quoted);
 	if (!ca || !datacenter->ca_file || (l->flags & LOADER_TEXT_ALONE))
 		return;
-	wrong = path_file_problem(datacenter->ca_file);
+	wrong = path_file_problem(datacenter->ca_file, &error);
+	problems_note(&l->problems, error);
 	if (wrong)
 		problems_add(&l->problems, ca->at, "ca_file: %s: %s", datacenter->ca_file, wrong);
 }

@@ -112,6 +112,9 @@ struct config_problems {
 	struct config_problem *list; /* in the order of file, line, column */
 	size_t n;
 	size_t n_errors; /* all, even if so many are found that the last line only counts them */
+	/* Why a file could not be looked at that may be readable the next time (err_is_passing);
+	 * 0 = no such reason. */
+	int passing;
 };
 
 /*

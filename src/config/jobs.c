@@ -248,6 +248,7 @@ static void jobs_read_file(struct jobs *jobs, const struct tree_node *node)
 		return;
 	path = path_beside(l->sources[node->at.file].shown, node->text);
 	r = path_read(path, JOBS_FILE_MAX_BYTES, true, &text, &len);
+	problems_note(&l->problems, r);
 	if (r < 0) {
 		problems_add(&l->problems, node->at, "jobs_file: %s cannot be read: %s", path,
 		        r == -ENODEV ? "not a regular file" : err_text(r));

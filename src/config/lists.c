@@ -3,6 +3,7 @@
  */
 #include "config/loader.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,17 +67,18 @@ bool value_read_events(
 static bool argv_program_is_right(struct loader *l, const struct option *option,
         const struct tree_node *node, const char *path)
 {
-	bool is_missing = false;
+	int error = 0;
 	const char *wrong =
-	        l->flags & LOADER_TEXT_ALONE ? NULL : path_program_problem(path, &is_missing);
+	        l->flags & LOADER_TEXT_ALONE ? NULL : path_program_problem(path, &error);
 
 	if (!wrong)
 		return true;
-	if (is_missing)
+	problems_note(&l->problems, error);
+	if (error == -ENOENT)
 		problems_warn(&l->problems, node->at, "%s: %s %s", option->name, path, wrong);
 	else
 		problems_add(&l->problems, node->at, "%s: %s %s", option->name, path, wrong);
-	return is_missing;
+	return error == -ENOENT;
 }
 
 /* The path of the program, absolute; NULL if it is none, which is told. */

@@ -102,12 +102,15 @@ char *path_beside(const char *file, const char *path);
  * -EFBIG beyond max_bytes, -EISDIR, -ENODEV if it must be a regular file and is none.
  */
 int path_read(const char *path, size_t max_bytes, bool must_be_regular, char **text, size_t *len);
-/* A secret's file: NULL if it may be used, else what is wrong (static or in words). */
-const char *path_secret_problem(const char *path, struct buf *words);
-/* A hook's program: likewise. *is_missing: it may come later. */
-const char *path_program_problem(const char *path, bool *is_missing);
+/*
+ * A secret's file: NULL if it may be used, else what is wrong (static or in words). *error is the
+ * -errno behind it, or 0.
+ */
+const char *path_secret_problem(const char *path, struct buf *words, int *error);
+/* A hook's program: likewise; with -ENOENT it may come later. */
+const char *path_program_problem(const char *path, int *error);
 /* A file that is only read: likewise. */
-const char *path_file_problem(const char *path);
+const char *path_file_problem(const char *path, int *error);
 
 /* ---- url.c ---- */
 

@@ -103,18 +103,19 @@ static bool owner_is_trusted(const struct stat *st)
 	return st->st_uid == 0 || st->st_uid == geteuid();
 }
 
-const char *path_secret_problem(const char *path, struct buf *words)
+const char *path_secret_problem(const char *path, struct buf *words, int *error)
 {
 	cleanup(mem_close_p) int fd =
 	        open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 
-	if (fd < 0 && errno == ELOOP)
+	*error = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+	if (*error == -ELOOP)
 		return "is a symbolic link; name the file itself";
-	if (fd < 0 && errno == ENOENT)
+	if (*error == -ENOENT)
 		return "does not exist";
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		buf_addf(words, "cannot be read: %s", err_text(-errno));
+	if (*error < 0) {
+		buf_addf(words, "cannot be read: %s", err_text(*error));
 		return buf_str(words);
 	}
 	if (!S_ISREG(st.st_mode))
@@ -135,15 +136,13 @@ const char *path_secret_problem(const char *path, struct buf *words)
 	return NULL;
 }
 
-const char *path_program_problem(const char *path, bool *is_missing)
+const char *path_program_problem(const char *path, int *error)
 {
 	struct stat st;
 
-	*is_missing = false;
-	if (stat(path, &st) < 0) {
-		*is_missing = errno == ENOENT;
-		return *is_missing ? "does not exist yet" : err_text(-errno);
-	}
+	*error = stat(path, &st) < 0 ? -errno : 0;
+	if (*error < 0)
+		return *error == -ENOENT ? "does not exist yet" : err_text(*error);
 	if (S_ISDIR(st.st_mode))
 		return "is a directory";
 	if (!S_ISREG(st.st_mode))
@@ -157,17 +156,20 @@ const char *path_program_problem(const char *path, bool *is_missing)
 	return NULL;
 }
 
-const char *path_file_problem(const char *path)
+const char *path_file_problem(const char *path, int *error)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0)
-		return errno == ENOENT ? "does not exist" : err_text(-errno);
+	*error = stat(path, &st) < 0 ? -errno : 0;
+	if (*error < 0)
+		return *error == -ENOENT ? "does not exist" : err_text(*error);
 	if (S_ISDIR(st.st_mode))
 		return "is a directory";
 	if (!S_ISREG(st.st_mode))
 		return "is not a regular file";
-	if (access(path, R_OK) < 0)
-		return err_text(-errno);
+	if (access(path, R_OK) < 0) {
+		*error = -errno;
+		return err_text(*error);
+	}
 	return NULL;
 }

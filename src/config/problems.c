@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "util/err.h"
 #include "util/mem.h"
 #include "util/str.h"
 
@@ -91,11 +92,18 @@ static int compare_problems(const void *va, const void *vb)
 	return strcmp(a->words, b->words);
 }
 
+void problems_note(struct problems *problems, int error)
+{
+	if (problems->passing == 0 && err_is_passing(error))
+		problems->passing = error;
+}
+
 void problems_finish(struct problems *problems, struct config_problems *out)
 {
 	size_t n = problems->n, n_all = n + (problems->n_dropped > 0);
 
-	*out = (struct config_problems){.n = n_all, .n_errors = problems->n_errors};
+	*out = (struct config_problems){
+	        .n = n_all, .n_errors = problems->n_errors, .passing = problems->passing};
 	if (n > 0)
 		qsort(problems->list, n, sizeof(*problems->list), compare_problems);
 	out->list = mem_new(n_all, sizeof(*out->list));

@@ -35,6 +35,7 @@ struct problems {
 	size_t n, cap;
 	size_t n_dropped;
 	size_t n_errors;
+	int passing; /* the first of problems_note(), or 0 */
 };
 
 void problems_deinit(struct problems *problems);
@@ -45,6 +46,8 @@ void problems_add(struct problems *problems, struct place at, const char *format
         __attribute__((format(printf, 3, 4)));
 void problems_warn(struct problems *problems, struct place at, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
+/* The negative error behind a problem, if there is one: whether it passes is told in the end. */
+void problems_note(struct problems *problems, int error);
 /* Sorts by place and hands over to *out, whose former content is not looked at. */
 void problems_finish(struct problems *problems, struct config_problems *out);
 

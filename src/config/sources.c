@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "util/err.h"
 #include "util/mem.h"
@@ -62,6 +63,7 @@ void sources_add_file(struct loader *l, const char *shown)
 	bool may_be_pipe = is_main && (l->flags & LOADER_CHECK);
 	int r = path_read(shown, TREE_TEXT_MAX_BYTES, !may_be_pipe, &text, &len);
 
+	problems_note(&l->problems, r);
 	if (r < 0)
 		problems_add(&l->problems, whole, "cannot be read: %s", read_words(r));
 	else
@@ -87,19 +89,41 @@ static char *pattern_whole(const char *main_file, const char *pattern)
 	return buf_steal(&whole);
 }
 
+/* A directory that is there and cannot be read: what it holds must not go missing in silence. */
+static int pattern_on_error(const char *path, int error)
+{
+	(void)path;
+	errno = error;
+	return error != ENOENT && error != ENOTDIR;
+}
+
+/* glob() takes a file that cannot be looked at for one that is not there: -ENOENT, or why. */
+static int why_no_file(const struct loader *l, const char *name)
+{
+	cleanup(mem_free_p) char *path = path_beside(l->sources[0].shown, name);
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return -errno;
+	return -EIO; /* now it is */
+}
+
 static void pattern_expand(struct loader *l, const struct tree_node *pattern, glob_t *found)
 {
 	cleanup(mem_free_p) char *whole = pattern_whole(l->sources[0].shown, pattern->text);
-	size_t before = found->gl_pathc;
 	char quoted[QUOTE_SIZE];
-	int r = glob(whole, GLOB_APPEND, NULL, found);
+	int r = glob(whole, GLOB_APPEND, pattern_on_error, found);
+	int error = r == GLOB_NOSPACE ? -ENOMEM : -errno;
 
-	if (r != 0 && r != GLOB_NOMATCH)
-		problems_add(&l->problems, pattern->at, "include: %s cannot be searched",
-		        problems_quote(quoted, pattern->text));
-	else if (found->gl_pathc == before && !strpbrk(pattern->text, "*?["))
+	if (r != 0 && r != GLOB_NOMATCH) {
+		problems_note(&l->problems, error);
+		problems_add(&l->problems, pattern->at, "include: %s cannot be searched: %s",
+		        problems_quote(quoted, pattern->text), err_text(error));
+	} else if (r == GLOB_NOMATCH && !strpbrk(pattern->text, "*?[")) {
+		problems_note(&l->problems, why_no_file(l, pattern->text));
 		problems_add(&l->problems, pattern->at, "include: there is no file %s",
 		        problems_quote(quoted, pattern->text));
+	}
 }
 
 static int compare_names(const void *a, const void *b)

@@ -159,13 +159,15 @@ static bool value_read_secret(
 	cleanup(mem_free_p) char *path = NULL;
 	cleanup(buf_deinit) struct buf words = {0};
 	const char *wrong = NULL;
+	int error = 0;
 
 	if (!value_is_text(l, option, node, PATH_MAX - 1, "a path"))
 		return false;
 	path = secret_path(l, option, node);
 	*field = value_keep(l, path ? path : node->text);
 	if (path && !(l->flags & LOADER_TEXT_ALONE))
-		wrong = path_secret_problem(path, &words);
+		wrong = path_secret_problem(path, &words, &error);
+	problems_note(&l->problems, error);
 	if (wrong)
 		problems_add(&l->problems, node->at, "%s: %s %s", option->name, path, wrong);
 	return !wrong;

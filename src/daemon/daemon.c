@@ -164,6 +164,12 @@ static void daemon_on_hangup(void *arg)
 
 /* ---- starting ---- */
 
+/* The service manager tries again unless it is told that somebody must mend something first. */
+int daemon_start_code(int error)
+{
+	return err_is_passing(error) ? DAEMON_OTHER : DAEMON_CONFIG;
+}
+
 static int load_config(struct daemon *daemon, const char *file)
 {
 	struct config_problems problems = {0};
@@ -175,9 +181,11 @@ static int load_config(struct daemon *daemon, const char *file)
 		        problems.n_errors);
 	else if (r < 0)
 		log_error("%s: %s", file, err_text(r));
+	int passing = r < 0 ? r : problems.passing;
+
 	config_problems_deinit(&problems);
 	if (r)
-		return DAEMON_CONFIG;
+		return daemon_start_code(passing);
 	log_set_level(daemon->config->log_level);
 	daemon->config_file = mem_strdup(daemon->config->file);
 	daemon->state_dir = mem_strdup(daemon->config->state_dir);
@@ -195,7 +203,7 @@ static int open_store(struct daemon *daemon)
 		return 0;
 	log_error("state directory %s: %s", daemon->config->state_dir,
 	        words.len ? words.data : err_text(r));
-	return r > ERR_FIRST ? DAEMON_CONFIG : exit_code_of(r);
+	return r > ERR_FIRST ? daemon_start_code(r) : exit_code_of(r);
 }
 
 static int make_parts(struct daemon *daemon)

@@ -44,6 +44,8 @@ struct daemon {
 
 /* Logs that the database failed, and stops with the right exit code. */
 void daemon_fail(struct daemon *daemon, int error);
+/* The exit code of a start that failed on this; 0 and above = not for a passing reason. */
+int daemon_start_code(int error);
 
 /* ---- reload.c ---- */
 

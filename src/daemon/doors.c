@@ -25,12 +25,16 @@ int doors_lock(struct daemon *daemon)
 	cleanup(mem_free_p) char *path = mem_printf("%s/sockets.lock", daemon->config->runtime_dir);
 
 	daemon->runtime_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (daemon->runtime_lock < 0) {
-		log_error("runtime directory %s: %s", daemon->config->runtime_dir, strerror(errno));
-		return DAEMON_CONFIG;
-	}
-	if (flock(daemon->runtime_lock, LOCK_EX | LOCK_NB) == 0)
+	int r = daemon->runtime_lock < 0 ? -errno : 0;
+
+	if (r == 0 && flock(daemon->runtime_lock, LOCK_EX | LOCK_NB) < 0)
+		r = -errno;
+	if (r == 0)
 		return 0;
+	if (r != -EWOULDBLOCK) {
+		log_error("runtime directory %s: %s", daemon->config->runtime_dir, err_text(r));
+		return daemon_start_code(r);
+	}
 	log_error("runtime directory %s: another instance holds it", daemon->config->runtime_dir);
 	return DAEMON_BUSY;
 }
@@ -50,7 +54,7 @@ static int listen_on(struct daemon *daemon, struct listen_group *group, const ch
 	if (r == 0)
 		return 0;
 	log_error("socket %s: %s", path, words[0] ? words : err_text(r));
-	return r == LISTEN_E_BUSY ? DAEMON_BUSY : DAEMON_CONFIG;
+	return r == LISTEN_E_BUSY ? DAEMON_BUSY : daemon_start_code(r);
 }
 
 static int max_clients(const struct config *config)
@@ -86,7 +90,7 @@ static int listen_for_metrics(struct daemon *daemon)
 	if (r == 0)
 		return 0;
 	log_error("metrics_listen %s: %s", text, err_text(r));
-	return r == -EADDRINUSE ? DAEMON_BUSY : DAEMON_CONFIG;
+	return r == -EADDRINUSE ? DAEMON_BUSY : daemon_start_code(r);
 }
 
 static void write_metrics(void *arg, struct buf *out)

@@ -16,6 +16,9 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "util/mem.h"
 
@@ -63,6 +66,20 @@ struct loop_signal {
 	void *arg;
 };
 
+/*
+ * That the kernel would not watch a descriptor, for want of memory or beyond a limit, libevent
+ * tells in words alone. Nothing would ever be heard of it again: as bad as any other lack of
+ * memory.
+ */
+static void loop_on_libevent(int severity, const char *words)
+{
+	if (severity == EVENT_LOG_DEBUG)
+		return;
+	dprintf(STDERR_FILENO, "<4>libevent: %s\n", words);
+	if (severity == EVENT_LOG_WARN && strncmp(words, "Epoll ", 6) == 0)
+		mem_exhausted();
+}
+
 static struct event_base *loop_base_new(void)
 {
 	struct event_config *config = event_config_new();
@@ -82,6 +99,7 @@ int loop_new(struct loop **out)
 	struct loop *loop;
 	struct event_base *base;
 
+	event_set_log_callback(loop_on_libevent);
 	errno = 0;
 	base = loop_base_new();
 	if (!base)

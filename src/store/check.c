@@ -26,8 +26,8 @@ static int check_run(struct store *store, const char *sql, const char *good, str
 	char text[256];
 	int r = store_query_text(store, sql, text, sizeof(text));
 
-	if (r == 0 && text[0] != '\0')
-		r = good && sqlite3_stricmp(text, good) == 0 ? 0 : ERR_CORRUPT;
+	if (r == 0 && text[0] != '\0' && (!good || sqlite3_stricmp(text, good) != 0))
+		r = store_error_of(store, SQLITE_CORRUPT);
 	if (r == ERR_CORRUPT)
 		buf_addf(words, "%s is damaged: %s; it was left as it is", store->path,
 		        text[0] ? text : sqlite3_errmsg(store->db));

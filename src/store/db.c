@@ -43,6 +43,18 @@ static bool is_over_quota(struct store *store)
 	       (of_log == EDQUOT || of_log == 0);
 }
 
+/*
+ * A read that the device failed SQLite calls a damaged database (SQLITE_IOERR_CORRUPTFS), although
+ * the same may be read well the next time.
+ */
+static bool is_unread(struct store *store)
+{
+	int of_db = store_file_errno(store->db, SQLITE_FCNTL_FILE_POINTER);
+	int of_log = store_file_errno(store->db, SQLITE_FCNTL_JOURNAL_POINTER);
+
+	return of_db == EIO || of_db == ENXIO || of_log == EIO || of_log == ENXIO;
+}
+
 int store_error_of(struct store *store, int rc)
 {
 	int error = sqlite3_system_errno(store->db);
@@ -56,7 +68,7 @@ int store_error_of(struct store *store, int rc)
 		return -ENOMEM;
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
-		return ERR_CORRUPT;
+		return is_unread(store) ? ERR_IO : ERR_CORRUPT;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return ERR_LOCKED;
@@ -278,11 +290,17 @@ int store_commit(struct store *store)
 	return r == ERR_FULL || r == -ENOMEM ? 0 : r;
 }
 
+/* The log is moved here and not by closing, which would keep an I/O error to itself. */
 int store_mark_clean(struct store *store)
 {
 	int r = store_write_begin(store);
 
-	return r == 0 ? store_commit_marked(store, true) : r;
+	if (r == 0)
+		r = store_commit_marked(store, true);
+	if (r != 0)
+		return r;
+	r = store_wal_move(store);
+	return r == ERR_FULL || r == -ENOMEM ? 0 : r;
 }
 
 void store_rollback(struct store *store)

@@ -159,16 +159,25 @@ static int dir_look_file(struct store *store, int fd, struct buf *words)
 {
 	unsigned char header[HEADER_SIZE] = {0};
 	int64_t wal = dir_file_size(store, STORE_DB_NAME "-wal");
+	int wal_errno = errno;
 	struct stat st;
 	ssize_t n;
 	int error;
 
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(fd, &st) != 0) {
+		buf_addf(words, "%s: %s", store->path, err_text(-errno));
+		return ERR_IO;
+	}
+	if (!S_ISREG(st.st_mode)) {
 		buf_addf(words, "%s is not a file", store->path);
 		return ERR_FOREIGN;
 	}
 	store->file_dev = st.st_dev;
 	store->file_ino = st.st_ino;
+	if (wal < 0 && wal_errno != ENOENT) {
+		buf_addf(words, "%s-wal: %s", store->path, err_text(-wal_errno));
+		return ERR_IO;
+	}
 	store->had_wal = wal >= 0;
 	store->size_at_open = (int64_t)st.st_size + (wal > 0 ? wal : 0);
 	if (st.st_size == 0 && wal > 0) {

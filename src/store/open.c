@@ -10,8 +10,10 @@
 #include "store/private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/err.h"
 #include "util/mem.h"
@@ -190,6 +192,16 @@ static int open_load(struct store *store, struct buf *words)
 	return r;
 }
 
+/* SQLite reads what it cannot open for writing, whatever the reason. */
+static int open_refuse_readonly(struct store *store, struct buf *words)
+{
+	bool may_be_written = faccessat(store->dir_fd, STORE_DB_NAME, W_OK, AT_EACCESS) == 0;
+	int error = may_be_written ? ERR_IO : -errno;
+
+	buf_addf(words, "%s cannot be written: %s", store->path, err_text(error));
+	return error;
+}
+
 /* All that must hold before the first byte is written. */
 static int open_examine(struct store *store, bool *is_current, struct buf *words)
 {
@@ -198,10 +210,8 @@ static int open_examine(struct store *store, bool *is_current, struct buf *words
 	int r = store_schema_look(store, newest, words);
 
 	*is_current = false;
-	if (r == 0 && sqlite3_db_readonly(store->db, "main") == 1) {
-		buf_addf(words, "%s cannot be written", store->path);
-		return -EROFS;
-	}
+	if (r == 0 && sqlite3_db_readonly(store->db, "main") == 1)
+		return open_refuse_readonly(store, words);
 	store->was_clean = true;
 	if (r != 0 || store->is_new)
 		return r;

@@ -1,5 +1,6 @@
 #include "util/err.h"
 
+#include <errno.h>
 #include <string.h>
 
 const char *err_text(int error)
@@ -20,4 +21,16 @@ const char *err_text(int error)
 	default:
 		return strerrordesc_np(-error) ? strerrordesc_np(-error) : "unknown error";
 	}
+}
+
+bool err_is_passing(int error)
+{
+	static const int passing[] = {ERR_FULL, ERR_IO, -EAGAIN, -EINTR, -EIO, -EMFILE, -ENFILE,
+	        -ENOMEM, -ENOSPC, -EDQUOT, -ENOBUFS, -ENOLCK};
+
+	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++) {
+		if (error == passing[i])
+			return true;
+	}
+	return false;
 }

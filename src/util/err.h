@@ -8,6 +8,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 enum {
 	ERR_FIRST = -10000,
 	ERR_CORRUPT = -10000, /* the database is damaged */
@@ -19,6 +21,12 @@ enum {
 	ERR_IO = -10005,      /* an I/O error: what is on disk is unknown until it is read again */
 	ERR_LAST = -10005,
 };
+
+/*
+ * Whether it speaks of the machine's state at this moment (memory, descriptors, room, a device that
+ * failed to answer), and not of what somebody must mend: the same may go well later.
+ */
+bool err_is_passing(int error);
 
 /* A sentence's worth of words for a negative error; static storage. */
 const char *err_text(int error);

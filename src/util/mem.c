@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 /* Says so without allocating, and ends: the restart reads everything from disk. */
-static _Noreturn void mem_exhausted(void)
+_Noreturn void mem_exhausted(void)
 {
 	static const char words[] = "<2>out of memory; ending, a restart goes on from disk\n";
 	ssize_t ignored = write(STDERR_FILENO, words, sizeof(words) - 1);

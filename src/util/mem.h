@@ -13,6 +13,8 @@
 #define ARRAY_LEN(array)         (sizeof(array) / sizeof((array)[0]))
 #define container_of(p, type, m) ((type *)((char *)(p)-offsetof(type, m)))
 
+/* For what is as good as memory and cannot be had: says so and ends the process (exit 70). */
+_Noreturn void mem_exhausted(void);
 /* Zeroed memory; the caller owns it and releases it with free(). */
 void *mem_new(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_resize(void *old, size_t count, size_t size) __attribute__((returns_nonnull));

@@ -117,6 +117,30 @@ class Starting(TestCase):
             self.stage.config({"acme": self.stage.account(["1"])}, runtime_dir=str(directory))
             self.assert_refused(CONFIG, str(directory))
 
+    def test_without_descriptors_it_may_be_started_again(self):
+        """Nobody has to mend the configuration first: neither 65 nor 78, wherever they run out."""
+        self.stage.config({"acme": self.stage.account(["1"])}, include=[str(self.stage.dir / "*.inc")],
+                          hooks={"hook": self.stage.hook()})
+        (self.stage.dir / "a.inc").write_text("hooks: {}\n")
+        for n in range(3, 30):
+            daemon = self.stage.launch(wrapper=["prlimit", f"--nofile={n}"])
+            wait_for(lambda: daemon.process.poll() is not None or daemon.admin.exists(), "a start")
+            if daemon.process.poll() is None:
+                self.assert_stops(daemon)
+                break
+            # 127 is the dynamic linker's.
+            self.assertIn(daemon.process.returncode, (1, 70, 74, 127), (n, self.stage.log()))
+        self.assertIn("Too many open files", self.stage.log())
+
+    def test_a_directory_of_the_configuration_that_cannot_be_read(self):
+        """What it would have included is not just left out."""
+        loop = self.stage.dir / "conf.d"
+        loop.symlink_to(loop)
+        self.stage.config({"acme": self.stage.account(["1"])}, include=["conf.d/*.yaml"])
+        code, said = self.stage.run()
+        self.assertEqual(code, 78)
+        self.assertIn('include: "conf.d/*.yaml" cannot be searched: Too many levels', said)
+
     def test_a_socket_path_that_is_too_long(self):
         directory = self.stage.dir / ("x" * 100)
         directory.mkdir()

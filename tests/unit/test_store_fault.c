@@ -147,6 +147,8 @@ static struct run run_through(void)
 		ck_assert_int_eq(store_commit(store), ERR_IO);
 		ck_assert_int_eq(store_value_put(store, "a", "b"), ERR_IO);
 	}
+	if (run.error == 0 && store_mark_clean(store) == ERR_IO)
+		run.error = ERR_IO;
 	store_close(store);
 	return run;
 }
@@ -173,6 +175,11 @@ static void fail_each(unsigned operation, enum faultvfs_kind kind, bool is_lasti
 		        (long long)nth, run.error);
 		ck_assert_msg(n >= run.n_acknowledged, "point %lld: %lld acknowledged, %lld there",
 		        (long long)nth, (long long)run.n_acknowledged, (long long)n);
+		/* A device that fails is told of, at the latest by the clean end. */
+		ck_assert_msg(!has_fired || kind != FAULTVFS_EIO ||
+		                      !(operation & (FAULTVFS_WRITE | FAULTVFS_SYNC)) ||
+		                      run.error == ERR_IO,
+		        "point %lld: an I/O error that nobody heard of", (long long)nth);
 		/* A commit that failed may be there after an I/O error, never after a full disk. */
 		ck_assert_msg(n <= run.n_acknowledged + (run.error == ERR_IO),
 		        "point %lld: %lld acknowledged, %lld there", (long long)nth,

@@ -245,6 +245,9 @@ START_TEST(test_err_has_words_for_all)
 		ck_assert_str_ne(err_text(error), "unknown error");
 	ck_assert_str_eq(err_text(-ENOENT), "No such file or directory");
 	ck_assert_str_eq(err_text(-99999), "unknown error");
+	ck_assert(err_is_passing(-EMFILE) && err_is_passing(-ENOMEM) && err_is_passing(ERR_FULL));
+	ck_assert(!err_is_passing(-ENOENT) && !err_is_passing(-EACCES) && !err_is_passing(0));
+	ck_assert(!err_is_passing(ERR_CORRUPT) && !err_is_passing(ERR_LOCKED));
 	ck_assert_str_eq(err_text(ERR_FULL), "the disk is full");
 }
 END_TEST
