@@ -385,6 +385,8 @@ class Record:
 
 
 class Stage:
+    spawned = []  # by all stages of this process
+
     def __init__(self):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="bulkwatch-e2e-"))
         self.state_dir = self.dir / "state"
@@ -406,6 +408,7 @@ class Stage:
         process = subprocess.Popen([str(arg) for arg in argv], stdin=subprocess.DEVNULL,
                                    preexec_fn=die_with_parent, **more)
         self.processes.append(process)
+        self.spawned.append(process)
         return process
 
     def sim(self, *options, script=None, dcs=("eu",)):
@@ -552,7 +555,7 @@ class Stage:
 
     def adopted(self):
         """Hooks that outlived their daemon became ours."""
-        ours = {process.pid for process in self.processes if process.returncode is None}
+        ours = {process.pid for process in self.spawned if process.returncode is None}
         return [pid for pid in children_of(os.getpid()) if pid not in ours]
 
     def end_adopted(self):
@@ -568,6 +571,7 @@ class Stage:
         for process in reversed(self.processes):
             self.end_process(process)
         self.end_adopted()
+        self.spawned[:] = [process for process in self.spawned if process.returncode is None]
         shutil.rmtree(self.dir, ignore_errors=True)
         atexit.unregister(self.remove)
 
