@@ -39,6 +39,7 @@ enum listen_method {
 typedef void listen_request_fn(void *arg, struct listen_request *request);
 typedef void listen_gone_fn(void *arg);
 
+/* How many clients the descriptors have room for is the caller's to say. */
 int listen_group_new(struct loop *loop, int max_clients, struct listen_group **out);
 struct listen_group *listen_group_free(struct listen_group *group);
 size_t listen_group_clients(const struct listen_group *group);

@@ -15,7 +15,6 @@
 
 #include <assert.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "util/mem.h"
@@ -215,24 +214,12 @@ struct bufferevent *listen_on_connection(struct event_base *base, void *arg)
 
 /* ---- the group ---- */
 
-/* Half of the descriptors at most: the others are for the database, for requests and for hooks. */
-static size_t listen_cap(int max_clients)
-{
-	struct rlimit limit;
-	size_t cap = max_clients < 1 ? 1 : (size_t)max_clients;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY &&
-	        cap > limit.rlim_cur / 2)
-		cap = limit.rlim_cur / 2;
-	return cap < 1 ? 1 : cap;
-}
-
 int listen_group_new(struct loop *loop, int max_clients, struct listen_group **out)
 {
 	struct listen_group *group = MEM_NEW(struct listen_group);
 
 	group->loop = loop;
-	group->max_clients = listen_cap(max_clients);
+	group->max_clients = max_clients < 1 ? 1 : (size_t)max_clients;
 	group->is_accepting = true;
 	group->accepted = mem_new(group->max_clients, sizeof(struct bufferevent *));
 	group->accepted_event =

@@ -218,41 +218,6 @@ START_TEST(test_no_descriptors_left)
 }
 END_TEST
 
-START_TEST(test_descriptors_limit_the_cap)
-{
-	struct listenkit kit;
-	struct rawclient clients[10];
-	struct rlimit old;
-	struct rlimit tight;
-
-	getrlimit(RLIMIT_NOFILE, &old);
-	tight = (struct rlimit){.rlim_cur = 16, .rlim_max = old.rlim_max};
-	setrlimit(RLIMIT_NOFILE, &tight);
-	netkit_init(&kit.net);
-	ck_assert_int_eq(listen_group_new(kit.net.loop, 1024, &kit.group), 0);
-	setrlimit(RLIMIT_NOFILE, &old);
-	listen_group_free(kit.group);
-	netkit_deinit(&kit.net);
-	listenkit_init_with(&kit, 1024);
-	listen_free(kit.listen);
-	listen_group_free(kit.group);
-	setrlimit(RLIMIT_NOFILE, &tight);
-	ck_assert_int_eq(listen_group_new(kit.net.loop, 1024, &kit.group), 0);
-	setrlimit(RLIMIT_NOFILE, &old);
-	ck_assert_int_eq(listen_unix_new(kit.group, kit.path, 0600, listenkit_on_request, &kit,
-	                         &kit.listen, NULL, 0),
-	        0);
-	for (size_t i = 0; i < 10; i++)
-		rawclient_open(&clients[i], kit.path);
-	listenkit_expect(&kit, listenkit_clients, 8);
-	netkit_run_for(&kit.net, 100);
-	ck_assert_uint_eq(listen_group_clients(kit.group), 8);
-	for (size_t i = 0; i < 10; i++)
-		rawclient_close(&clients[i]);
-	listenkit_deinit(&kit);
-}
-END_TEST
-
 START_TEST(test_nothing_leaks)
 {
 	struct listenkit kit;
@@ -285,7 +250,6 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_cap_on_connections);
 	tcase_add_test(tests, test_cap_is_of_the_group);
 	tcase_add_test(tests, test_no_descriptors_left);
-	tcase_add_test(tests, test_descriptors_limit_the_cap);
 	tcase_add_test(tests, test_nothing_leaks);
 }
 
