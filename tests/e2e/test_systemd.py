@@ -19,7 +19,7 @@ import uuid
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = pathlib.Path(os.environ.get("BULKWATCH_BUILD", ROOT / "build"))
-BOUND_S = 120  # of what runs inside
+BOUND_S = 240  # of what runs inside
 CLONE_NEWNS = 0x00020000
 SKIP = 77
 

@@ -183,6 +183,48 @@ def step_the_sandbox_holds_the_hook():
     assert not os.path.exists("/tmp/by-hook"), "the hook's /tmp is the machine's"
 
 
+def step_a_test_of_a_hook_is_in_the_sandbox():
+    """bulkwatch hooks test: all that was given and said, and what the sandbox refuses there, too"""
+    before = set(hook_files())
+    shown = json.loads(run("bulkwatch", "--json", "hooks", "test", "load").stdout)
+    assert (shown["exit"], shown["delivered"]) == (0, True), shown
+    assert "BULKWATCH_TEST=1" in shown["environment"], shown
+    [path] = set(hook_files()) - before
+    said = path.read_text()
+    assert "\ncannot touch /usr/by-hook\n" in said and "\ncan touch /tmp/by-hook\n" in said, said
+    path.unlink()
+
+
+def step_a_consumer_runs_beside():
+    """bulkwatch-consume@NAME: as a user of its own, outside the sandbox, each event once"""
+    directory, name = CONFIG.parent / "consume.d", "bulkwatch-consume@books"
+    directory.mkdir(mode=0o755)
+    program = directory / "books"
+    program.write_text("#!/bin/sh\necho $BULKWATCH_EVENT_SEQ $BULKWATCH_HOOK $(id -u) "
+                       ">>$STATE_DIRECTORY/seen\n")
+    program.chmod(0o755)
+    state = pathlib.Path("/var/lib/private/bulkwatch-consume-books")
+    seqs = [event["seq"] for event in events()]
+
+    def seen():
+        path = state / "seen"
+        return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+    run("systemctl", "start", name)
+    wait_for(lambda: len(seen()) >= len(seqs), "the consumer")
+    run("systemctl", "restart", name)
+    wait_for(lambda: "another" not in run("systemctl", "status", name, check=False).stdout and
+             run("systemctl", "is-active", name, check=False).stdout == "active\n", "its restart")
+    assert [int(line[0]) for line in seen()] == seqs, seen()
+    assert {line[1] for line in seen()} == {"books"}, seen()
+    owner = run("stat", "-c", "%u", "/var/lib/bulkwatch").stdout.strip()
+    assert not {line[2] for line in seen()} & {"0", owner}, seen()
+    assert (state / "books.position").stat().st_size, "it keeps no position"
+    run("systemctl", "stop", name)
+    program.unlink()
+    directory.rmdir()
+
+
 def step_modes_are_tight():
     """directories, sockets, the database"""
     wanted = {STATE: "bulkwatch bulkwatch 700", "/run/bulkwatch": "bulkwatch bulkwatch 750",
@@ -254,7 +296,9 @@ def step_a_kill_is_a_pause():
     assert len(steps) == len(set(steps)), "a transition stands there twice"
 
     def seen():
-        return {path.read_text().split()[1] for path in hook_files()}
+        # One that the kill ended may have written nothing yet.
+        told = [path.read_text().split() for path in hook_files()]
+        return {words[1] for words in told if len(words) > 1}
     wait_for(lambda: seen() == set(jobs), "a hook's run for every job")
 
 
@@ -352,7 +396,8 @@ def step_a_purge_leaves_nothing():
     pid = show("MainPID")
     run("dpkg", "--purge", "bulkwatch", env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
     assert not os.path.exists(f"/proc/{pid}"), "the daemon still runs"
-    for path in (STATE, pathlib.Path("/run/bulkwatch"), CONFIG):
+    for path in (STATE, pathlib.Path("/run/bulkwatch"), CONFIG,
+                 pathlib.Path("/var/lib/private/bulkwatch-consume-books")):
         assert not path.exists(), f"{path} is left"
     kept = sorted(path.name for path in CONFIG.parent.iterdir())
     assert kept == ["acme.token", "sim.yaml"], kept
