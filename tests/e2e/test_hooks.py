@@ -207,6 +207,20 @@ class Hooks(TestCase):
         self.assertEqual(len(self.stage.records()), 4)
         self.assert_stops(daemon)
 
+    def test_64_of_all_hooks_together(self):
+        hooks = {f"h{i}": self.stage.hook(f"h{i}", then="exec sleep 600\n", on=["job.watched"],
+                                          parallel=20) for i in range(5)}
+        daemon = self.start(hooks, jobs=20, drain_timeout="0s")
+
+        def places():
+            found = daemon.status()["hooks"]
+            return sum(h["running"] for h in found), sum(h["pending"] for h in found)
+
+        self.stage.wait_records(64, 120)
+        assert_unchanged(lambda: (len(self.stage.records()), *places()), QUIET_S, "what runs")
+        self.assertEqual(places(), (64, 100))  # what runs is open, too
+        self.assert_stops(daemon)
+
     # -- stopping --
 
     def test_a_stop_waits_and_records(self):
