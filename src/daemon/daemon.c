@@ -117,6 +117,7 @@ static void daemon_on_turn_end(void *arg)
 	}
 	control_publish(daemon->control);
 	poller_dispatch(daemon->poller);
+	http_flush(daemon->http);
 	r = service_turn(&daemon->service);
 	if (r < 0) {
 		daemon_fail(daemon, r);

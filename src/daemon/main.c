@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,6 +112,13 @@ static void open_standard_descriptors(void)
 	}
 }
 
+/*
+ * A poll takes some 20 KB and gives them back. Where they lie at the heap's end, libc's default
+ * hands the pages to the kernel and asks for them again at every turn, which is slower than the
+ * poll.
+ */
+enum { KEPT_FREE_BYTES = 8 * 1024 * 1024 };
+
 /* Hooks inherit umask, limits and directory; secrets must not reach a core file. */
 static void prepare_process(void)
 {
@@ -118,6 +126,7 @@ static void prepare_process(void)
 
 	open_standard_descriptors();
 	umask(077);
+	mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 	signal(SIGPIPE, SIG_IGN);

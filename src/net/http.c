@@ -97,12 +97,15 @@ int http_new(struct loop *loop, struct http **out)
 	TAILQ_INIT(&http->hosts);
 	TAILQ_INIT(&http->touched);
 	TAILQ_INIT(&http->ready);
+	TAILQ_INIT(&http->spare);
 	*out = http;
 	return 0;
 }
 
 struct http *http_free(struct http *http)
 {
+	struct http_transfer *transfer;
+
 	if (!http)
 		return NULL;
 	assert(TAILQ_EMPTY(&http->hosts));
@@ -110,6 +113,10 @@ struct http *http_free(struct http *http)
 	for (size_t i = 0; i < http->n_sockets; i++) {
 		if (http->sockets[i].event)
 			event_free(http->sockets[i].event);
+	}
+	while ((transfer = TAILQ_FIRST(&http->spare))) {
+		TAILQ_REMOVE(&http->spare, transfer, link);
+		http_transfer_free(transfer);
 	}
 	free(http->sockets);
 	free(http);
@@ -133,7 +140,7 @@ static size_t http_deliver(struct http *http)
 		TAILQ_REMOVE(&http->ready, transfer, link);
 		transfer->host->n_ready--;
 		http_transfer_deliver(transfer);
-		http_transfer_free(transfer);
+		http_transfer_give(http, transfer);
 		n++;
 	}
 	return n;
@@ -149,4 +156,15 @@ size_t http_harvest(struct http *http)
 		http_host_drain(host);
 	}
 	return http_deliver(http);
+}
+
+void http_flush(struct http *http)
+{
+	struct http_host *host;
+
+	TAILQ_FOREACH(host, &http->hosts, link)
+	{
+		if (host->has_launched)
+			http_host_begin(host);
+	}
 }

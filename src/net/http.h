@@ -112,3 +112,9 @@ uint64_t http_host_sent(const struct http_host *host);
 
 /* Delivers every answer that is complete; returns how many. Called by the turn's end. */
 size_t http_harvest(struct http *http);
+/*
+ * Begins at once what was submitted, as the last thing of a turn's end; without it that comes in
+ * the next turn. A connection that was given back and taken again in one turn then stays watched as
+ * it was, which saves two system calls a request.
+ */
+void http_flush(struct http *http);

@@ -26,7 +26,7 @@ static void http_keep(struct buf *to, const char *bytes, size_t n)
 
 		buf_reserve(&larger, to->len + n < 4000 ? 4000 : (to->len + n) * 2);
 		buf_add(&larger, buf_str(to), to->len);
-		http_wipe(to->data, to->cap);
+		http_buf_wipe_free(to);
 		*to = larger;
 	}
 	buf_add(to, bytes, n);
@@ -69,7 +69,21 @@ static const char *http_header_value(
 	return value;
 }
 
-static void http_reply_read_header(struct http_reply *reply, const char *line, size_t len)
+/* Replies of one second have one Date; to read it costs more than all other headers. */
+static int64_t http_read_date(struct http_host *host, const char *value)
+{
+	time_t date;
+
+	if (strcmp(value, host->date) == 0)
+		return host->date_wall_ms;
+	date = curl_getdate(value, NULL);
+	str_copy(host->date, sizeof(host->date), value);
+	host->date_wall_ms = date < 0 ? -1 : (int64_t)date * 1000;
+	return host->date_wall_ms;
+}
+
+static void http_reply_read_header(
+        struct http_host *host, struct http_reply *reply, const char *line, size_t len)
 {
 	char value[HTTP_CONTENT_TYPE_MAX_BYTES];
 
@@ -79,11 +93,8 @@ static void http_reply_read_header(struct http_reply *reply, const char *line, s
 			str_copy(reply->content_type, sizeof(reply->content_type), value);
 		break;
 	case 'd':
-		if (http_header_value(line, len, "Date", value, sizeof(value))) {
-			time_t date = curl_getdate(value, NULL);
-
-			reply->date_wall_ms = date < 0 ? -1 : (int64_t)date * 1000;
-		}
+		if (http_header_value(line, len, "Date", value, sizeof(value)))
+			reply->date_wall_ms = http_read_date(host, value);
 		break;
 	case 'r':
 		if (http_header_value(line, len, "Retry-After", value, sizeof(value))) {
@@ -127,7 +138,7 @@ static size_t http_on_header(char *line, size_t size, size_t n, void *arg)
 	if (handle->transfer->wants_headers)
 		http_keep(&reply->headers, line, len);
 	if (len > 0)
-		http_reply_read_header(reply, line, len);
+		http_reply_read_header(handle->transfer->host, reply, line, len);
 	return len;
 }
 

@@ -90,7 +90,9 @@ static void http_host_launch(struct http_host *host, struct http_transfer *trans
 	if (curl_multi_add_handle(host->multi, transfer->handle->easy) != CURLM_OK) {
 		http_host_land(host, transfer, CURLE_FAILED_INIT);
 		loop_wake(host->http->loop);
+		return;
 	}
+	host->has_launched = true;
 }
 
 static void http_host_send_queued(struct http_host *host)
@@ -119,21 +121,39 @@ static void http_host_on_lingering(void *arg)
 
 /* ---- libcurl at work ---- */
 
-void http_host_act(struct http_host *host, curl_socket_t fd, int events)
+/* How many have not ended. */
+static size_t http_host_run(struct http_host *host, curl_socket_t fd, int events)
 {
-	int n_running;
+	int n_running = 0;
 
 	host->is_acting = true;
 	curl_multi_socket_action(host->multi, fd, events, &n_running);
 	host->is_acting = false;
 	http_host_touch(host);
+	return (size_t)n_running;
+}
+
+void http_host_act(struct http_host *host, curl_socket_t fd, int events)
+{
+	http_host_run(host, fd, events);
+}
+
+void http_host_begin(struct http_host *host)
+{
+	host->has_launched = false;
+	/* One that ended at once is harvested in the next turn, which must not wait then. */
+	if (http_host_run(host, CURL_SOCKET_TIMEOUT, 0) < host->n_flying)
+		loop_wake(host->http->loop);
 }
 
 static void http_host_on_timeout(evutil_socket_t fd, short what, void *arg)
 {
+	struct http_host *host = arg;
+
 	(void)fd;
 	(void)what;
-	http_host_act(arg, CURL_SOCKET_TIMEOUT, 0);
+	host->is_timer_active = false;
+	http_host_act(host, CURL_SOCKET_TIMEOUT, 0);
 }
 
 /*
@@ -149,11 +169,16 @@ static int http_host_on_set_timer(CURLM *multi, long timeout_ms, void *arg)
 	};
 
 	(void)multi;
-	if (timeout_ms < 0)
-		event_del(host->timer);
-	else if (timeout_ms == 0 && !host->is_acting)
+	if (timeout_ms == 0 && !host->is_acting) {
+		host->is_timer_active = true;
 		event_active(host->timer, EV_TIMEOUT, 0);
-	else
+		return 0;
+	}
+	/* An event that is active would run at once in spite of its new time. */
+	if (timeout_ms < 0 || host->is_timer_active)
+		event_del(host->timer);
+	host->is_timer_active = false;
+	if (timeout_ms >= 0)
 		event_add(host->timer, &wait);
 	return 0;
 }
@@ -275,7 +300,7 @@ static void http_host_drop(struct http_host *host, struct http_transfer *transfe
 		TAILQ_REMOVE(&host->queue, transfer, link);
 		host->n_queued--;
 	}
-	http_transfer_free(transfer);
+	http_transfer_give(host->http, transfer);
 }
 
 static void http_host_drop_all(struct http_host *host)
@@ -338,7 +363,7 @@ int http_submit(struct http_host *host, const struct http_request *request, http
 		return HTTP_E_BAD_REQUEST;
 	if (host->n_queued >= HTTP_QUEUE_MAX)
 		return -ENOBUFS;
-	transfer = http_transfer_new(request);
+	transfer = http_transfer_take(host->http, request);
 	if (!transfer)
 		return HTTP_E_BAD_REQUEST;
 	transfer->host = host;

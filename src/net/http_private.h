@@ -21,6 +21,8 @@
 enum {
 	HTTP_HEADERS_MAX_BYTES = 64 * 1024, /* of one reply, all that came before its body */
 	HTTP_CONTENT_TYPE_MAX_BYTES = 128,
+	HTTP_SPARE_MAX = 256,              /* transfers at rest */
+	HTTP_SPARE_BODY_MAX_BYTES = 16384, /* of the buffer that one of them keeps */
 	HTTP_CONNECT_TIMEOUT_MS = 10 * 1000,
 	HTTP_UNACKNOWLEDGED_MS =
 	        8 * 1000, /* bytes of a request that the peer's kernel never took */
@@ -51,7 +53,7 @@ bool http_origin_has(const struct http_origin *origin, const char *url);
 TAILQ_HEAD(http_transfers, http_transfer);
 TAILQ_HEAD(http_hosts, http_host);
 
-/* What came back so far. */
+/* What came back so far. The buffers outlive the reply, wiped. */
 struct http_reply {
 	struct buf body;
 	struct buf headers; /* only if wanted */
@@ -71,9 +73,11 @@ struct http_transfer {
 	TAILQ_ENTRY(http_transfer) link;
 	struct http_host *host;     /* borrowed; NULL once ready and its host is freed */
 	struct http_handle *handle; /* while it flies */
-	char *url;                  /* owned */
-	struct curl_slist *headers; /* owned; wiped before it is freed, as post_body is */
-	char *post_body;            /* NULL = GET */
+	struct buf url;
+	struct buf lines; /* the headers, a NUL after each; wiped after use, as post_body is */
+	struct curl_slist headers[HTTP_HEADERS_MAX + 1]; /* over lines, for libcurl */
+	size_t n_headers;
+	char *post_body; /* NULL = GET */
 	size_t post_len;
 	int64_t timeout_ms;
 	int64_t spent_ms; /* of the attempts that ended */
@@ -93,19 +97,24 @@ struct http_transfer {
 };
 
 struct http_handle {
-	CURL *easy;                     /* owned */
+	CURL *easy;                          /* owned */
+	long timeout_ms, connect_timeout_ms; /* as they were set last; 0 = not yet */
+	bool is_fresh_connect, is_post;
 	struct http_transfer *transfer; /* borrowed; NULL while idle */
 	struct http_handle *next;       /* in the host's pool */
 	char words[CURL_ERROR_SIZE];    /* libcurl's error buffer */
 };
 
 /* Copies the request. NULL: a header is malformed or holds a control character. */
-struct http_transfer *http_transfer_new(const struct http_request *request);
+struct http_transfer *http_transfer_take(struct http *http, const struct http_request *request);
+/* Wiped, and kept for the next one with its buffers, or freed. */
+void http_transfer_give(struct http *http, struct http_transfer *transfer);
 struct http_transfer *http_transfer_free(struct http_transfer *transfer);
 /* Sets what is of this attempt alone. */
 void http_transfer_prepare(struct http_transfer *transfer, struct http_handle *handle);
-/* Frees bytes that may hold a secret; takes NULL. */
-void http_wipe(char *bytes, size_t len);
+/* Wipes what a buffer holds; its memory stays, or is freed. */
+void http_buf_wipe(struct buf *buf);
+void http_buf_wipe_free(struct buf *buf);
 /* Takes the handle from its transfer, leaving no pointer to the latter's memory in it. */
 void http_transfer_release(struct http_transfer *transfer);
 /* Whether a result is worth the one other attempt; then the transfer is reset for it. */
@@ -126,6 +135,8 @@ void http_must(CURLcode result);
 
 /* Lets libcurl work on a socket (or CURL_SOCKET_TIMEOUT). */
 void http_host_act(struct http_host *host, curl_socket_t fd, int events);
+/* Lets libcurl begin the transfers that it was given. */
+void http_host_begin(struct http_host *host);
 /* Takes the ended transfers from libcurl to the ready list, and sends what was queued. */
 void http_host_drain(struct http_host *host);
 void http_host_count_sent(struct http_host *host);
@@ -142,6 +153,8 @@ struct http {
 	struct http_hosts hosts;     /* all of them */
 	struct http_hosts touched;   /* those whose libcurl worked in this turn */
 	struct http_transfers ready; /* to be delivered, in order */
+	struct http_transfers spare; /* at rest: nothing of a request is left in them */
+	size_t n_spare;
 	struct http_socket *sockets; /* by descriptor; owned */
 	size_t n_sockets;
 };
@@ -170,8 +183,13 @@ struct http_host {
 	size_t lingering_first;
 	size_t n_lingering;
 	struct loop_timer *lingering_timer; /* owned */
+	/* The last Date header, and what it says; "" = none yet. */
+	char date[HTTP_CONTENT_TYPE_MAX_BYTES];
+	int64_t date_wall_ms;
 	bool is_touched;
-	bool is_acting; /* inside curl_multi_socket_action */
+	bool has_launched;    /* transfers that libcurl has not begun yet */
+	bool is_timer_active; /* to run in the next turn, not at a time */
+	bool is_acting;       /* inside curl_multi_socket_action */
 };
 
 /* libcurl's socket callback: arms events, nothing else. */

@@ -18,109 +18,203 @@ enum { HTTP_STATUS_LEAST = 100 };
 
 /* ---- the request ---- */
 
-void http_wipe(char *bytes, size_t len)
+void http_buf_wipe(struct buf *buf)
 {
-	if (bytes)
-		explicit_bzero(bytes, len);
-	free(bytes);
+	if (buf->data)
+		explicit_bzero(buf->data, buf->len);
+	buf->len = 0;
 }
 
-static void http_headers_wipe(struct curl_slist *headers)
+void http_buf_wipe_free(struct buf *buf)
 {
-	for (struct curl_slist *h = headers; h; h = h->next)
-		explicit_bzero(h->data, strlen(h->data));
-	curl_slist_free_all(headers);
+	http_buf_wipe(buf);
+	buf_deinit(buf);
 }
 
 static void http_reply_clear(struct http_reply *reply)
 {
 	/* The reply to a token request holds the token. */
-	http_wipe(reply->body.data, reply->body.cap);
-	http_wipe(reply->headers.data, reply->headers.cap);
+	http_buf_wipe(&reply->body);
+	http_buf_wipe(&reply->headers);
 	*reply = (struct http_reply){
-	        .credits_remaining = -1, .date_wall_ms = -1, .retry_after_s = -1};
+	        .body = reply->body,
+	        .headers = reply->headers,
+	        .credits_remaining = -1,
+	        .date_wall_ms = -1,
+	        .retry_after_s = -1,
+	};
+}
+
+static bool is_token_char(char c)
+{
+	char lower = (char)(c | 0x20);
+
+	return (lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("!#$%&'*+-.^_`|~", c));
 }
 
 /* "Name: value" with a name of RFC 9110's token characters. */
 static bool http_header_is_fit(const char *header)
 {
-	static const char token[] = "!#$%&'*+-.^_`|~0123456789"
-	                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-	size_t name_len = strspn(header, token);
+	size_t name_len = 0;
 
+	while (is_token_char(header[name_len]))
+		name_len++;
 	return name_len > 0 && header[name_len] == ':' && !str_has_control(header, strlen(header));
 }
 
-static void http_transfer_add_header(struct http_transfer *transfer, const char *header)
+/*
+ * libcurl's list over one buffer, which is as large as it must be before anything is in it: growing
+ * would leave copies behind.
+ */
+static void http_transfer_copy_headers(
+        struct http_transfer *transfer, const char *const *headers, size_t n)
 {
-	struct curl_slist *longer = curl_slist_append(transfer->headers, header);
+	size_t size = 0;
 
-	if (!longer)
-		abort();
-	transfer->headers = longer;
+	for (size_t i = 0; i < n; i++)
+		size += strlen(headers[i]) + 1;
+	buf_reserve(&transfer->lines, size);
+	for (size_t i = 0; i < n; i++) {
+		transfer->headers[i].data = transfer->lines.data + transfer->lines.len;
+		transfer->headers[i].next = i + 1 < n ? &transfer->headers[i + 1] : NULL;
+		buf_add(&transfer->lines, headers[i], strlen(headers[i]) + 1);
+	}
 }
 
-struct http_transfer *http_transfer_new(const struct http_request *request)
+/* From those at rest if there is one. */
+static struct http_transfer *http_transfer_blank(struct http *http)
 {
-	struct http_transfer *transfer;
+	struct http_transfer *transfer = TAILQ_FIRST(&http->spare);
 
-	for (size_t i = 0; i < HTTP_HEADERS_MAX && request->headers[i]; i++) {
-		if (!http_header_is_fit(request->headers[i]))
+	if (!transfer)
+		return MEM_NEW(struct http_transfer);
+	TAILQ_REMOVE(&http->spare, transfer, link);
+	http->n_spare--;
+	return transfer;
+}
+
+struct http_transfer *http_transfer_take(struct http *http, const struct http_request *request)
+{
+	const char *headers[HTTP_HEADERS_MAX + 1];
+	struct http_transfer *transfer;
+	size_t n = 0;
+
+	for (; n < HTTP_HEADERS_MAX && request->headers[n]; n++) {
+		if (!http_header_is_fit(request->headers[n]))
 			return NULL;
+		headers[n] = request->headers[n];
 	}
-	transfer = MEM_NEW(struct http_transfer);
+	/* Waiting for "100 Continue" would cost a second where the server knows none. */
+	if (request->post_body)
+		headers[n++] = "Expect:";
+	transfer = http_transfer_blank(http);
 	http_reply_clear(&transfer->reply);
-	transfer->url = mem_strdup(request->url);
-	for (size_t i = 0; i < HTTP_HEADERS_MAX && request->headers[i]; i++)
-		http_transfer_add_header(transfer, request->headers[i]);
+	buf_adds(&transfer->url, request->url);
+	http_transfer_copy_headers(transfer, headers, n);
+	transfer->n_headers = n;
 	if (request->post_body) {
 		transfer->post_body = mem_strndup(request->post_body, request->post_len);
 		transfer->post_len = request->post_len;
-		/* Waiting for "100 Continue" would cost a second where the server knows none. */
-		http_transfer_add_header(transfer, "Expect:");
 	}
 	transfer->timeout_ms = request->timeout_ms;
 	transfer->wants_headers = request->wants_headers;
 	return transfer;
 }
 
+/* Nothing of the request or its reply is left. */
+static void http_transfer_wipe(struct http_transfer *transfer)
+{
+	assert(!transfer->handle);
+	if (transfer->post_body)
+		explicit_bzero(transfer->post_body, transfer->post_len);
+	free(transfer->post_body);
+	http_buf_wipe(&transfer->lines);
+	http_reply_clear(&transfer->reply);
+	buf_clear(&transfer->url);
+	*transfer = (struct http_transfer){
+	        .url = transfer->url,
+	        .lines = transfer->lines,
+	        .reply.body = transfer->reply.body,
+	        .reply.headers = transfer->reply.headers,
+	};
+}
+
 struct http_transfer *http_transfer_free(struct http_transfer *transfer)
 {
 	if (!transfer)
 		return NULL;
-	assert(!transfer->handle);
-	http_headers_wipe(transfer->headers);
-	http_wipe(transfer->post_body, transfer->post_len);
-	http_reply_clear(&transfer->reply);
-	free(transfer->url);
+	http_transfer_wipe(transfer);
+	buf_deinit(&transfer->url);
+	buf_deinit(&transfer->lines);
+	buf_deinit(&transfer->reply.body);
+	buf_deinit(&transfer->reply.headers);
 	free(transfer);
 	return NULL;
 }
 
+void http_transfer_give(struct http *http, struct http_transfer *transfer)
+{
+	bool is_large =
+	        transfer->reply.body.cap + transfer->reply.headers.cap > HTTP_SPARE_BODY_MAX_BYTES;
+
+	if (is_large || http->n_spare == HTTP_SPARE_MAX) {
+		http_transfer_free(transfer);
+		return;
+	}
+	http_transfer_wipe(transfer);
+	TAILQ_INSERT_HEAD(&http->spare, transfer, link);
+	http->n_spare++;
+}
+
 /* ---- an attempt ---- */
+
+/* Setting an option costs more than remembering what it is. */
+static void http_handle_set_timeouts(struct http_handle *handle, long timeout_ms)
+{
+	long connect_ms =
+	        timeout_ms < HTTP_CONNECT_TIMEOUT_MS ? timeout_ms : (long)HTTP_CONNECT_TIMEOUT_MS;
+
+	if (handle->timeout_ms != timeout_ms)
+		http_must(curl_easy_setopt(handle->easy, CURLOPT_TIMEOUT_MS, timeout_ms));
+	if (handle->connect_timeout_ms != connect_ms)
+		http_must(curl_easy_setopt(handle->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms));
+	handle->timeout_ms = timeout_ms;
+	handle->connect_timeout_ms = connect_ms;
+}
+
+/* bytes NULL: nothing is posted. */
+static void http_handle_set_post(struct http_handle *handle, const char *bytes, size_t len)
+{
+	CURL *easy = handle->easy;
+
+	if (bytes) {
+		http_must(curl_easy_setopt(easy, CURLOPT_POST, 1L));
+		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, bytes));
+		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len));
+		handle->is_post = true;
+	} else if (handle->is_post) {
+		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL));
+		http_must(curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L));
+		handle->is_post = false;
+	}
+}
 
 void http_transfer_prepare(struct http_transfer *transfer, struct http_handle *handle)
 {
 	CURL *easy = handle->easy;
-	long left_ms = (long)(transfer->timeout_ms - transfer->spent_ms);
 
 	transfer->handle = handle;
 	handle->transfer = transfer;
 	handle->words[0] = '\0';
-	http_must(curl_easy_setopt(easy, CURLOPT_URL, transfer->url));
-	http_must(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers));
-	http_must(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, left_ms));
-	http_must(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-	        left_ms < HTTP_CONNECT_TIMEOUT_MS ? left_ms : (long)HTTP_CONNECT_TIMEOUT_MS));
-	http_must(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)transfer->is_retry));
-	if (transfer->post_body) {
-		http_must(curl_easy_setopt(easy, CURLOPT_POST, 1L));
-		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->post_body));
-		http_must(curl_easy_setopt(
-		        easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)transfer->post_len));
-	} else {
-		http_must(curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L));
-	}
+	http_must(curl_easy_setopt(easy, CURLOPT_URL, transfer->url.data));
+	http_must(curl_easy_setopt(
+	        easy, CURLOPT_HTTPHEADER, transfer->n_headers ? transfer->headers : NULL));
+	http_handle_set_timeouts(handle, (long)(transfer->timeout_ms - transfer->spent_ms));
+	if (handle->is_fresh_connect != transfer->is_retry)
+		http_must(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)transfer->is_retry));
+	handle->is_fresh_connect = transfer->is_retry;
+	http_handle_set_post(handle, transfer->post_body, transfer->post_len);
 }
 
 void http_transfer_release(struct http_transfer *transfer)
@@ -128,8 +222,7 @@ void http_transfer_release(struct http_transfer *transfer)
 	struct http_handle *handle = transfer->handle;
 
 	http_must(curl_easy_setopt(handle->easy, CURLOPT_HTTPHEADER, NULL));
-	http_must(curl_easy_setopt(handle->easy, CURLOPT_POSTFIELDS, NULL));
-	http_must(curl_easy_setopt(handle->easy, CURLOPT_HTTPGET, 1L));
+	http_handle_set_post(handle, NULL, 0);
 	handle->transfer = NULL;
 	transfer->handle = NULL;
 }

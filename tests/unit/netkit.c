@@ -31,6 +31,8 @@ static void netkit_on_turn_end(void *arg)
 	} else if (clock_now().mono_ms >= kit->deadline_mono_ms) {
 		loop_stop(kit->loop);
 	}
+	if (kit->http)
+		http_flush(kit->http);
 }
 
 void netkit_init(struct netkit *kit)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "httpkit.h"
+#include "net/http_private.h"
 #include "slowdns.h"
 #include "util/mem.h"
 
@@ -92,6 +93,37 @@ START_TEST(test_post)
 	ck_assert_str_eq(httpkit_ask(&kit, "/ok")->body, "{\"a\":1}\n");
 	ck_assert_int_eq(strncmp(rawserver_seen(&kit.server, 1), "GET /ok ", 8), 0);
 	ck_assert_uint_eq(count_text(rawserver_seen(&kit.server, 1), "Content-"), 0);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
+static bool holds(const struct buf *buf, const char *text)
+{
+	return buf->cap && memmem(buf->data, buf->cap, text, strlen(text));
+}
+
+/* What is kept for the next request is memory, nothing of what it held. */
+START_TEST(test_nothing_is_left_of_a_request)
+{
+	struct httpkit kit;
+	const struct http_transfer *spare;
+	const struct http_transfers *spares;
+
+	httpkit_init(&kit);
+	ck_assert_int_eq(httpkit_ask(&kit, "/ok")->status, 200);
+	spares = &kit.net.http->spare;
+	spare = TAILQ_FIRST(spares);
+	ck_assert_ptr_nonnull(spare);
+	ck_assert_uint_gt(spare->lines.cap, 0);
+	ck_assert_uint_gt(spare->reply.body.cap, 0);
+	ck_assert(!holds(&spare->lines, "canary"));
+	ck_assert(!holds(&spare->reply.body, "{\"a\":1}"));
+	ck_assert_uint_eq(spare->n_headers, 0);
+	ck_assert_ptr_null(spare->headers[0].data);
+	/* The next one uses it. */
+	ck_assert_int_eq(httpkit_ask(&kit, "/ok")->status, 200);
+	ck_assert_ptr_eq(TAILQ_FIRST(spares), spare);
+	ck_assert_ptr_null(TAILQ_NEXT(spare, link));
 	httpkit_deinit(&kit);
 }
 END_TEST
@@ -293,6 +325,7 @@ static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_answer_and_request);
 	tcase_add_test(tests, test_post);
+	tcase_add_test(tests, test_nothing_is_left_of_a_request);
 	tcase_add_test(tests, test_headers_of_limits);
 	tcase_add_test(tests, test_nothing_is_followed);
 	tcase_add_test(tests, test_environment_names_no_proxy);
