@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/job.h"
@@ -55,5 +56,7 @@ struct observation {
 
 	/* Of OBSERVED_STATUS; borrowed from whoever made the observation. */
 	const char *state;
+	bool is_repeated; /* all of it is as it was at the last poll: the document is not given */
 	struct job_document document;
+	uint64_t fingerprint; /* equal for replies that are observed alike; 0 = none */
 };

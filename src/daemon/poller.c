@@ -36,6 +36,7 @@ struct poller {
 	size_t n_free;
 	size_t n_in_flight;
 	struct reply_texts texts;
+	struct buf url; /* of the request that is made */
 	struct loop_timer *secrets_timer;
 	bool is_secrets_timer_set;
 	bool is_stopped;
@@ -63,6 +64,7 @@ struct poller *poller_free(struct poller *poller)
 	free(poller->polls);
 	free(poller->free_polls);
 	reply_texts_deinit(&poller->texts);
+	buf_deinit(&poller->url);
 	free(poller);
 	return NULL;
 }
@@ -174,7 +176,8 @@ static void observe_failure(const struct http_answer *answer, struct observation
 	str_copy(out->message, sizeof(out->message), answer->message);
 }
 
-static void observe(struct poller *poller, const struct poll *poll, const char *job_id,
+/* tracked NULL: the job is gone. */
+static void observe(struct poller *poller, const struct poll *poll, const struct tracked *tracked,
         const struct http_answer *answer, struct observation *out)
 {
 	struct reply reply = {
@@ -185,15 +188,28 @@ static void observe(struct poller *poller, const struct poll *poll, const char *
 	        .retry_after_s = answer->retry_after_s,
 	};
 	struct reply_question question = {
-	        .job_id = job_id,
+	        .job_id = tracked ? tracked->id : "",
 	        .api_url = poll->datacenter->api_url,
 	        .token = account_token(poll->account, mono_now(poller)),
 	};
 
-	if (answer->error)
+	if (answer->error) {
 		observe_failure(answer, out);
+		return;
+	}
+	uint64_t fingerprint = tracked ? reply_fingerprint(&reply, &question) : 0;
+
+	if (fingerprint && fingerprint == tracked->fingerprint)
+		*out = (struct observation){
+		        .kind = OBSERVED_STATUS,
+		        .http_status = answer->status,
+		        .retry_after_ms = -1,
+		        .state = tracked->job.state,
+		        .is_repeated = true,
+		};
 	else
 		reply_observe(&reply, &question, &poller->texts, out);
+	out->fingerprint = fingerprint;
 }
 
 static void count_gate(struct account *account, enum gate_change change)
@@ -412,7 +428,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 	struct observation observation;
 
 	assert(poll->is_in_use);
-	observe(poller, poll, tracked ? tracked->id : "", answer, &observation);
+	observe(poller, poll, tracked, answer, &observation);
 	observation.took_ms = answer->duration_ms;
 	poll->account->metrics.n_results[observation.kind]++;
 	metrics_observe(&poll->datacenter->metrics.request, &metrics_request_bounds,
@@ -462,30 +478,34 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
  * Bigin: GET {api}/bigin/bulk/v2/read/{id}; CRM: /crm/bulk/v8/read/{id} (Zoho's API pages). Ids are
  * digits: nothing needs escaping.
  */
-static char *request_url(const struct account *account, const struct tracked *tracked)
+static void put_url(struct buf *url, const struct account *account, const struct tracked *tracked)
 {
-	const char *path =
-	        account->service == SERVICE_CRM ? "/crm/bulk/v8/read/" : "/bigin/bulk/v2/read/";
-
-	return mem_printf("%s%s%s", account->datacenter->api_url, path, tracked->id);
+	buf_clear(url);
+	buf_adds(url, account->datacenter->api_url);
+	buf_adds(url,
+	        account->service == SERVICE_CRM ? "/crm/bulk/v8/read/" : "/bigin/bulk/v2/read/");
+	buf_adds(url, tracked->id);
 }
 
 static int submit(struct poller *poller, struct account *account, const struct tracked *tracked,
         uint32_t place)
 {
-	cleanup(mem_free_p) char *url = request_url(account, tracked);
-	char authorization[sizeof("Authorization: Zoho-oauthtoken ") + SECRET_MAX_BYTES];
+	static const char scheme[] = "Authorization: Zoho-oauthtoken ";
+	const char *token = account_token(account, mono_now(poller));
+	size_t len = strlen(token);
+	char authorization[sizeof(scheme) + SECRET_MAX_BYTES];
 
-	snprintf(authorization, sizeof(authorization), "Authorization: Zoho-oauthtoken %s",
-	        account_token(account, mono_now(poller)));
+	memcpy(authorization, scheme, sizeof(scheme) - 1);
+	str_copy(authorization + sizeof(scheme) - 1, SECRET_MAX_BYTES + 1, token);
+	put_url(&poller->url, account, tracked);
 	struct http_request request = {
-	        .url = url,
+	        .url = buf_str(&poller->url),
 	        .headers = {authorization, "Accept: application/json"},
 	        .timeout_ms = account->timeout_ms,
 	};
 	int r = http_submit(account->datacenter->host, &request, poller_on_answer, poller, place);
 
-	explicit_bzero(authorization, sizeof(authorization));
+	explicit_bzero(authorization, sizeof(scheme) + len);
 	return r;
 }
 

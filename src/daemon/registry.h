@@ -32,6 +32,7 @@ struct tracked {
 	uint32_t handle, generation;
 	uint32_t polls;
 	uint32_t document_hash; /* of what is stored; 0 = nothing yet */
+	uint64_t fingerprint;   /* of the reply that says all that is known of it; 0 = not known */
 	uint8_t module;         /* daemon/learned; 0 = not known */
 	int64_t key;            /* of the store; 0 = not committed yet */
 	int64_t overdue_after_ms;

@@ -351,8 +351,9 @@ bool tracker_observe(
 	size_t n_unknown = account->n_unknown + !is_unknown(&tracked->job);
 	bool is_account_lost =
 	        account->n_jobs >= LOST_AFTER_ANSWERS && n_unknown == account->n_jobs;
+	bool is_status = observation->kind == OBSERVED_STATUS;
 	const struct job_document *document =
-	        observation->kind == OBSERVED_STATUS ? &observation->document : NULL;
+	        is_status && !observation->is_repeated ? &observation->document : NULL;
 	uint32_t hash = document ? hash_document(document) : 0;
 
 	if (hash == tracked->document_hash)
@@ -364,12 +365,15 @@ bool tracker_observe(
 	        &tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
 
 	take_contact(tracked, observation, now);
-	if (document)
+	if (is_status)
 		thrift_teach(tracker, tracked, &step);
 	if (step.n_events > 0 || hash) {
+		tracked->fingerprint = 0; /* until this is committed and said once more */
 		write_step(tracker, tracked, &step, document, hash);
 		return step.wants_account_pause;
 	}
+	if (is_status)
+		tracked->fingerprint = observation->fingerprint;
 	take_job(tracker, tracked, &step.job);
 	queue_job(tracker, tracked, step.wait_ms);
 	return step.wants_account_pause;

@@ -93,7 +93,7 @@ static uint64_t sip_rotate(uint64_t x, int k)
 	return (x << k) | (x >> (64 - k));
 }
 
-static void sip_round(uint64_t v[4])
+static inline void __attribute__((always_inline)) sip_round(uint64_t v[4])
 {
 	v[0] += v[1];
 	v[1] = sip_rotate(v[1], 13) ^ v[0];

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "util/hash.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/json.h"
@@ -279,6 +280,21 @@ static void observe_status_line(int status, struct observation *out)
 		        status);
 	else
 		set_bad_reply(out, status == 200 ? "it is not JSON" : "200 was expected");
+}
+
+uint64_t reply_fingerprint(const struct reply *reply, const struct reply_question *question)
+{
+	const char *token = question->token ? question->token : "";
+	uint64_t hashes[] = {
+	        hash_bytes(reply->body, reply->len),
+	        hash_bytes(question->job_id, strlen(question->job_id)),
+	        hash_bytes(question->api_url, strlen(question->api_url)),
+	        hash_bytes(token, strlen(token)),
+	};
+
+	if (reply->http_status != 200 || !is_json_type(reply->content_type))
+		return 0;
+	return hash_bytes(hashes, sizeof(hashes));
 }
 
 void reply_observe(const struct reply *reply, const struct reply_question *question,

@@ -38,6 +38,13 @@ struct reply_texts {
 
 void reply_texts_deinit(struct reply_texts *texts);
 
+/*
+ * A number for all that the observation of a job's document depends on: replies with the same one
+ * are observed alike. 0: this one cannot be a job's document. Keyed (util/hash), so that it is of
+ * this process alone and nobody can make two replies alike.
+ */
+uint64_t reply_fingerprint(const struct reply *reply, const struct reply_question *question);
+
 /* Valid until texts is used again or ended. */
 void reply_observe(const struct reply *reply, const struct reply_question *question,
         struct reply_texts *texts, struct observation *out);

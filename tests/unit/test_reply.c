@@ -431,6 +431,40 @@ START_TEST(test_question_without_a_token)
 }
 END_TEST
 
+/* Two replies have one fingerprint only if they are observed alike. */
+START_TEST(test_fingerprint)
+{
+	static const char body[] = "{\"data\":[]}", other_body[] = "{\"data\":[ ]}";
+	const struct reply reply = {200, body, strlen(body), "application/json", -1};
+	const struct reply_question question = kit.question;
+	struct reply_question other = question;
+	uint64_t it = reply_fingerprint(&reply, &question);
+
+#define FINGERPRINT(...) reply_fingerprint(&(struct reply){__VA_ARGS__}, &question)
+	ck_assert_uint_ne(it, 0);
+	ck_assert_uint_eq(it, reply_fingerprint(&reply, &question));
+	ck_assert_uint_eq(
+	        it, FINGERPRINT(200, body, strlen(body), "application/json;charset=UTF-8", 60));
+	ck_assert_uint_ne(it, FINGERPRINT(200, body, strlen(body) - 1, "application/json", -1));
+	ck_assert_uint_ne(
+	        it, FINGERPRINT(200, other_body, strlen(other_body), "application/json", -1));
+	ck_assert_uint_eq(0, FINGERPRINT(200, body, strlen(body), "text/html", -1));
+	ck_assert_uint_eq(0, FINGERPRINT(400, body, strlen(body), "application/json", -1));
+	ck_assert_uint_eq(0, FINGERPRINT(206, body, strlen(body), "application/json", -1));
+#undef FINGERPRINT
+	other.job_id = "1";
+	ck_assert_uint_ne(it, reply_fingerprint(&reply, &other));
+	other = question;
+	other.api_url = "https://www.zohoapis.com";
+	ck_assert_uint_ne(it, reply_fingerprint(&reply, &other));
+	other = question;
+	other.token = "1000.another";
+	ck_assert_uint_ne(it, reply_fingerprint(&reply, &other));
+	other.token = NULL;
+	ck_assert_uint_ne(it, reply_fingerprint(&reply, &other));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("reply");
@@ -453,6 +487,7 @@ int main(void)
 	tcase_add_test(tests, test_retry_after);
 	tcase_add_test(tests, test_reply_that_repeats_the_token);
 	tcase_add_test(tests, test_question_without_a_token);
+	tcase_add_test(tests, test_fingerprint);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
 	n_failed = srunner_ntests_failed(runner);
