@@ -17,8 +17,7 @@ static size_t place_of(int64_t slot)
 	return (size_t)(slot % BUDGET_SLOTS);
 }
 
-/* Brings the ring to the present; questions work on a copy. A time that goes back changes nothing.
- */
+/* Brings the ring to the present. A time that goes back changes nothing. */
 static void advance(struct budget *budget, int64_t at_ms)
 {
 	int64_t now = slot_of(at_ms);
@@ -36,12 +35,14 @@ static void advance(struct budget *budget, int64_t at_ms)
 	budget->head = now;
 }
 
-static struct budget at(const struct budget *budget, int64_t at_ms)
+/* As it is at that time: itself, or else a copy. */
+static const struct budget *at(const struct budget *budget, int64_t at_ms, struct budget *copy)
 {
-	struct budget present = *budget;
-
-	advance(&present, at_ms);
-	return present;
+	if (slot_of(at_ms) <= budget->head)
+		return budget;
+	*copy = *budget;
+	advance(copy, at_ms);
+	return copy;
 }
 
 /* What is reserved included. */
@@ -98,11 +99,12 @@ static int64_t used(const struct budget *budget, int64_t ago)
 void budget_take_over(
         struct budget *budget, const struct budget *other, int64_t at_ms, bool is_apart)
 {
-	struct budget theirs = at(other, at_ms);
+	struct budget copy;
+	const struct budget *theirs = at(other, at_ms, &copy);
 
 	advance(budget, at_ms);
 	for (int64_t ago = 0; ago < BUDGET_SLOTS && ago <= budget->head; ago++) {
-		int64_t n = used(&theirs, ago) - (is_apart ? 0 : used(budget, ago));
+		int64_t n = used(theirs, ago) - (is_apart ? 0 : used(budget, ago));
 
 		if (n > 0)
 			budget->slots[place_of(budget->head - ago)] += n;
@@ -119,16 +121,18 @@ int64_t budget_block(const struct budget *budget)
 
 int64_t budget_spent(const struct budget *budget, int64_t at_ms)
 {
-	struct budget present = at(budget, at_ms);
+	struct budget copy;
+	const struct budget *present = at(budget, at_ms, &copy);
 
-	return total(&present) - present.reserved;
+	return total(present) - present->reserved;
 }
 
 int64_t budget_left(const struct budget *budget, int64_t at_ms)
 {
-	struct budget present = at(budget, at_ms);
+	struct budget copy;
+	const struct budget *present = at(budget, at_ms, &copy);
 
-	return unreserved(&present, at_ms) + present.reserved;
+	return unreserved(present, at_ms) + present->reserved;
 }
 
 int64_t budget_reserve(struct budget *budget, int64_t at_ms)
@@ -191,22 +195,23 @@ int64_t budget_closed_until_ms(const struct budget *budget, int64_t at_ms)
 {
 	if (budget_has_reserved(budget, at_ms))
 		return 0;
-	struct budget present = at(budget, at_ms);
+	struct budget copy;
+	const struct budget *present = at(budget, at_ms, &copy);
 
-	if (present.reserved > 0 || unreserved(&present, at_ms) > 0)
+	if (present->reserved > 0 || unreserved(present, at_ms) > 0)
 		return 0;
-	int64_t sum = total(&present), until = 0;
+	int64_t sum = total(present), until = 0;
 
 	/* The oldest slots fall out first. */
-	for (int64_t slot = present.head - BUDGET_SLOTS + 1;
-	        sum >= present.ceiling && slot <= present.head; slot++) {
+	for (int64_t slot = present->head - BUDGET_SLOTS + 1;
+	        sum >= present->ceiling && slot <= present->head; slot++) {
 		if (slot >= 0)
-			sum -= present.slots[place_of(slot)];
+			sum -= present->slots[place_of(slot)];
 		until = (slot + BUDGET_SLOTS) * BUDGET_SLOT_MS;
 	}
-	if (is_told(budget, at_ms) && present.told == 0 &&
-	        until < present.told_at_ms + BUDGET_TOLD_MS)
-		until = present.told_at_ms + BUDGET_TOLD_MS;
+	if (is_told(budget, at_ms) && present->told == 0 &&
+	        until < present->told_at_ms + BUDGET_TOLD_MS)
+		until = present->told_at_ms + BUDGET_TOLD_MS;
 	return until > at_ms ? until : at_ms + 1;
 }
 
@@ -220,12 +225,13 @@ void budget_tell(struct budget *budget, int64_t at_ms, int64_t remaining)
 
 enum budget_mark budget_mark(const struct budget *budget, int64_t at_ms)
 {
-	struct budget present = at(budget, at_ms);
-	int64_t spent = total(&present) - present.reserved;
+	struct budget copy;
+	const struct budget *present = at(budget, at_ms, &copy);
+	int64_t spent = total(present) - present->reserved;
 
-	if (present.reserved == 0 && unreserved(&present, at_ms) == 0)
+	if (present->reserved == 0 && unreserved(present, at_ms) == 0)
 		return BUDGET_SPENT;
-	return spent * 100 >= present.ceiling * LOW_PERCENT ? BUDGET_LOW : BUDGET_FINE;
+	return spent * 100 >= present->ceiling * LOW_PERCENT ? BUDGET_LOW : BUDGET_FINE;
 }
 
 /* ---- as text ---- */

@@ -23,7 +23,13 @@ static const double HAZARD_MAX = 1;
 
 double learn_bin_ms(size_t i)
 {
-	return i == 0 ? 0 : BIN_FIRST_MS * exp(BIN_LOG_WIDTH * (double)(i - 1));
+	/* Powers of the sixth root of 2: each poll asks for a few. */
+	static const double sixths[] = {1, 0x1.1f59ac3c7d6c0p+0, 0x1.428a2f98d728bp+0,
+	        0x1.6a09e667f3bcdp+0, 0x1.965fea53d6e3dp+0, 0x1.c823e074ec129p+0};
+
+	if (i == 0)
+		return 0;
+	return BIN_FIRST_MS * (double)(UINT64_C(1) << (i - 1) / 6) * sixths[(i - 1) % 6];
 }
 
 size_t learn_bin_of(double age_ms)
@@ -211,11 +217,17 @@ static void add_score(struct learn *learn, double difference)
 void learn_passed(
         struct learn *learn, const struct learn_curve *curve, int64_t from_ms, int64_t to_ms)
 {
-	struct span span = span_of(from_ms, to_ms);
+	const struct span whole = span_of(from_ms, to_ms);
+	struct span span = whole;
 	struct piece piece;
+	double difference = 0;
 
-	add_score(learn, cumulative(curve->of_memory[1], from_ms, to_ms) -
-	                         cumulative(curve->of_memory[0], from_ms, to_ms));
+	while (span_next(&span, &piece))
+		difference += ((double)curve->of_memory[1][piece.bin] -
+		                      (double)curve->of_memory[0][piece.bin]) *
+		              piece.ms;
+	add_score(learn, difference);
+	span = whole;
 	while (span_next(&span, &piece)) {
 		for (size_t m = 0; m < LEARN_MEMORIES; m++)
 			learn->memories[m].passed[piece.bin] += (float)piece.share;

@@ -344,10 +344,11 @@ void ledger_tell(struct ledger *ledger, const struct account *account, struct no
 	char words[64];
 	int64_t at_ms = clock_of(ledger, now);
 	enum budget_mark mark = budget_mark(&ledger->budget, at_ms);
-	int64_t spent = budget_spent(&ledger->budget, at_ms);
 
 	if (mark == ledger->mark)
 		return;
+	int64_t spent = budget_spent(&ledger->budget, at_ms);
+
 	if (mark == BUDGET_SPENT)
 		log_warning("account %s: held: %s are spent (%" PRId64 " of %" PRId64
 		            " in the last 24 hours)",
