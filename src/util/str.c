@@ -56,9 +56,24 @@ static size_t utf8_sequence(const unsigned char *s, size_t len)
 	return n;
 }
 
+/* A word of eight equal bytes. */
+#define BYTES(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static uint64_t word_at(const char *s)
+{
+	uint64_t word;
+
+	memcpy(&word, s, sizeof(word));
+	return word;
+}
+
 bool str_is_utf8(const char *s, size_t len, size_t *bad)
 {
 	for (size_t i = 0; i < len;) {
+		if (len - i >= 8 && !(word_at(s + i) & BYTES(0x80))) {
+			i += 8; /* ASCII, as most text is */
+			continue;
+		}
 		size_t n = utf8_sequence((const unsigned char *)s + i, len - i);
 
 		if (n == 0) {
@@ -73,7 +88,17 @@ bool str_is_utf8(const char *s, size_t len, size_t *bad)
 
 bool str_has_control(const char *s, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
+	size_t i = 0;
+
+	/* Eight at a time: what is below 0x20, or is 0x7f, borrows into its highest bit. */
+	for (; len - i >= 8; i += 8) {
+		uint64_t word = word_at(s + i), del = word ^ BYTES(0x7f);
+
+		if (((word - BYTES(0x20)) & ~word & BYTES(0x80)) ||
+		        ((del - BYTES(1)) & ~del & BYTES(0x80)))
+			return true;
+	}
+	for (; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
 
 		if (c < 0x20 || c == 0x7f)

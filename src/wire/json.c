@@ -64,9 +64,14 @@ static int fail(struct json *json, enum json_error error)
 	return 0; /* cancels the parse */
 }
 
+static bool is_white(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static bool is_between_values(char c)
 {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',' || c == ':';
+	return is_white(c) || c == ',' || c == ':';
 }
 
 /* Where the token that was just lexed begins and ends in the input. */
@@ -455,21 +460,29 @@ bool json_has_text(const struct json *json, const char *text)
 	return memmem(json->arena, json->arena_used, text, strlen(text)) != NULL;
 }
 
+/* Where the string that begins at `from` has its closing quote. */
+static size_t string_end(const char *bytes, size_t from)
+{
+	size_t at = from + 1;
+
+	while (bytes[at] != '"')
+		at += bytes[at] == '\\' ? 2 : 1;
+	return at;
+}
+
 void json_add_raw(const struct json *json, const struct json_node *node, struct buf *out)
 {
-	bool is_in_string = false;
+	const char *bytes = json->bytes;
+	size_t run = node->raw_from; /* begin of what is not copied yet */
 
 	buf_reserve(out, node->raw_to - node->raw_from);
 	for (size_t i = node->raw_from; i < node->raw_to; i++) {
-		char c = json->bytes[i];
-
-		if (is_in_string && c == '\\') {
-			buf_add(out, &json->bytes[i++], 2);
-			continue;
+		if (bytes[i] == '"') {
+			i = string_end(bytes, i);
+		} else if (is_white(bytes[i])) {
+			buf_add(out, bytes + run, i - run);
+			run = i + 1;
 		}
-		if (c == '"')
-			is_in_string = !is_in_string;
-		if (is_in_string || (c != ' ' && c != '\t' && c != '\n' && c != '\r'))
-			buf_addc(out, c);
 	}
+	buf_add(out, bytes + run, node->raw_to - run);
 }

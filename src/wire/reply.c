@@ -178,22 +178,25 @@ static const char *other_text(
 {
 	struct json_out w;
 	cleanup(buf_deinit) struct buf raw = {0};
-	bool has_any = false;
+	const struct json_node *first = json_first(json, data);
 
+	while (first && is_known_member(first->key))
+		first = json_next(json, first);
+	if (!first)
+		return NULL;
 	buf_clear(buf);
 	json_out_init(&w, buf, false);
 	json_open_object(&w, NULL);
-	for (const struct json_node *m = json_first(json, data); m; m = json_next(json, m)) {
+	for (const struct json_node *m = first; m; m = json_next(json, m)) {
 		if (is_known_member(m->key))
 			continue;
 		buf_clear(&raw);
 		json_add_raw(json, m, &raw);
 		json_put_raw(&w, m->key, buf_str(&raw));
-		has_any = true;
 	}
 	json_close_object(&w);
 	json_out_deinit(&w);
-	return has_any ? buf_str(buf) : NULL;
+	return buf_str(buf);
 }
 
 static void observe_job(const struct json *json, const struct json_node *data,
