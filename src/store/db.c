@@ -44,15 +44,16 @@ static bool is_over_quota(struct store *store)
 }
 
 /*
- * A read that the device failed SQLite calls a damaged database (SQLITE_IOERR_CORRUPTFS), although
- * the same may be read well the next time.
+ * A read that the device failed SQLite calls a damaged database (SQLITE_IOERR_CORRUPTFS), and
+ * integrity_check does so of every read that failed, although the same may go well the next time.
  */
 static bool is_unread(struct store *store)
 {
 	int of_db = store_file_errno(store->db, SQLITE_FCNTL_FILE_POINTER);
 	int of_log = store_file_errno(store->db, SQLITE_FCNTL_JOURNAL_POINTER);
 
-	return of_db == EIO || of_db == ENXIO || of_log == EIO || of_log == ENXIO;
+	return err_is_passing(-of_db) || of_db == ENXIO || err_is_passing(-of_log) ||
+	       of_log == ENXIO;
 }
 
 int store_error_of(struct store *store, int rc)

@@ -67,7 +67,7 @@ def try_point(world, point, first=None, **program):
             wrong = ends_wrongly(point, lines, code) if is_met else None
             found = [f"{wrong}: {lines[0]}\n{play.said()}"] if wrong else []
         return Result(first, point, is_met, code, found + (play.end_well() if is_met else []))
-    except AssertionError as error:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         return Result(first, point, True, None, [str(error)])
     finally:
         try:
