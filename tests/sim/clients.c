@@ -10,12 +10,22 @@
 #include "clients_private.h"
 #include "util/buf.h"
 #include "util/hash.h"
+#include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/json.h"
 #include "world.h"
 
-enum { RETRY_MS = 2000, ASK_EVERY_MS = 120 * 1000 };
+enum { RETRY_MS = 2000, RUSH_MS = 2000 };
+
+/* They come one by one, or many at once; and soon when all else is over. */
+int64_t client_pause_ms(void)
+{
+	if (world_chance(DICE_CLIENTS, 0.3))
+		return world_between(DICE_CLIENTS, 1, RUSH_MS);
+	return world_between(DICE_CLIENTS, RUSH_MS,
+	        world->mono_ms < world->trouble_until_mono_ms ? 3 * world->pace_ms : 120 * 1000);
+}
 
 /* ---- readers ---- */
 
@@ -108,11 +118,14 @@ static void reader_come_back(struct reader *reader)
 	buf_clear(&reader->line);
 	if (!are_here)
 		return;
-	fake_alarm_set(reader->loop, &reader->alarm, world->mono_ms + world_between(1, 60 * 1000));
+	fake_alarm_set(reader->loop, &reader->alarm, world->mono_ms + client_pause_ms());
 }
 
+/* The daemon ended it: it stops, or the reader was too slow. */
 static void reader_on_end(void *arg)
 {
+	if (are_here && !world->was_told_to_stop)
+		world_happened(HAPPENED_READER_CUT_OFF);
 	reader_come_back(arg);
 }
 
@@ -140,6 +153,15 @@ static void reader_connect(struct reader *reader)
 	        is_sse(reader) ? reader->last_event_id : NULL);
 }
 
+/* Most stay but a short while: a stream that is open all the time is mostly heartbeats. */
+static int64_t stay_ms(const struct reader *reader)
+{
+	if (is_slow(reader))
+		return world_between(DICE_CLIENTS, 1000, 10 * 1000);
+	return world_between(DICE_CLIENTS, 1000,
+	        world_chance(DICE_CLIENTS, 0.2) ? 4 * world->pace_ms : 60 * 1000);
+}
+
 /* Comes, reads a little, or leaves. */
 static void reader_on_alarm(void *arg)
 {
@@ -147,20 +169,21 @@ static void reader_on_alarm(void *arg)
 
 	if (!reader->request) {
 		reader_connect(reader);
-	} else if (is_slow(reader) && !world_chance(0.05)) {
-		fake_request_read(reader->request, (size_t)world_between(0, 64 * 1024));
-	} else if (world_chance(0.2) || is_slow(reader)) {
+	} else if (is_slow(reader) && !world_chance(DICE_CLIENTS, 0.05)) {
+		fake_request_read(
+		        reader->request, (size_t)world_between(DICE_CLIENTS, 0, 64 * 1024));
+	} else if (world_chance(DICE_CLIENTS, 0.5) || is_slow(reader)) {
 		fake_request_leave(reader->request);
+		world_happened(HAPPENED_READER_LEFT);
 		reader_come_back(reader);
 		return;
 	}
-	fake_alarm_set(reader->loop, &reader->alarm,
-	        world->mono_ms + world_between(1000, is_slow(reader) ? 10 * 1000 : 600 * 1000));
+	fake_alarm_set(reader->loop, &reader->alarm, world->mono_ms + stay_ms(reader));
 }
 
 bool clients_are_done(void)
 {
-	for (size_t i = 0; world->has_clients && i < WORLD_READERS; i++) {
+	for (size_t i = 0; world_has(KIND_CLIENTS) && i < WORLD_READERS; i++) {
 		if (world->readers[i].seq != world->committed_seq)
 			return false;
 	}
@@ -268,6 +291,9 @@ static void asker_on_reply(void *arg, int status, const char *body, size_t len)
 	struct asker *from = arg;
 
 	asker_is_answered(from);
+	world_happened(from->wish == WISH_WAIT        ? HAPPENED_WAITER
+	               : from->wish == WISH_FORBIDDEN ? HAPPENED_FORBIDDEN
+	                                              : HAPPENED_QUESTION);
 	judge_answer(from, status, body, len);
 }
 
@@ -294,6 +320,7 @@ void asker_ask(struct asker *from, const char *door, const char *method, const c
 	if (!from->request)
 		return;
 	from->is_waiting = true;
+	log_debug("sim: %s %s", method, target);
 	fake_request_begin(from->request, NULL, NULL);
 }
 
@@ -309,7 +336,7 @@ static char *target_of(const struct asker *from)
 	case WISH_ACCOUNTS:
 		return mem_strdup("/v1/accounts");
 	case WISH_OTHER:
-		return mem_strdup(paths[world_below(ARRAY_LEN(paths))]);
+		return mem_strdup(paths[world_below(DICE_CLIENTS, ARRAY_LEN(paths))]);
 	case WISH_HISTORY:
 		return mem_printf("/v1/jobs/%s/%s/history", account, job->id);
 	case WISH_WAIT:
@@ -323,22 +350,23 @@ static void asker_on_alarm(void *arg)
 {
 	struct asker *from = arg;
 
-	fake_alarm_set(
-	        from->loop, &from->alarm, world->mono_ms + world_between(1000, ASK_EVERY_MS));
+	fake_alarm_set(from->loop, &from->alarm, world->mono_ms + client_pause_ms());
 	if (from->is_waiting) {
 		/* Some wait patiently, some leave. */
-		if (world_chance(0.2)) {
+		if (world_chance(DICE_CLIENTS, 0.2)) {
 			fake_request_leave(from->request);
+			world_happened(HAPPENED_WAITER_LEFT);
 			asker_is_answered(from);
 		}
 		return;
 	}
-	from->job = (int)world_below(world->n_jobs);
-	from->wish = (enum wish)world_below(WISH_FORBIDDEN + 1);
+	from->job = (int)world_below(DICE_CLIENTS, world->n_jobs);
+	from->wish = (enum wish)world_below(DICE_CLIENTS, WISH_FORBIDDEN + 1);
 	cleanup(mem_free_p) char *target = target_of(from);
 	bool is_forbidden = from->wish == WISH_FORBIDDEN;
 
-	asker_ask(from, is_forbidden || world_chance(0.5) ? "query.sock" : "admin.sock",
+	asker_ask(from,
+	        is_forbidden || world_chance(DICE_CLIENTS, 0.5) ? "query.sock" : "admin.sock",
 	        is_forbidden ? "DELETE" : "GET", target, NULL, asker_on_reply);
 }
 
@@ -347,32 +375,33 @@ static void asker_on_alarm(void *arg)
 static void begin(struct loop *loop, struct alarm *alarm, loop_fn *fn, void *arg)
 {
 	*alarm = (struct alarm){.fn = fn, .arg = arg};
-	fake_alarm_set(loop, alarm, world->mono_ms + world_between(0, RETRY_MS));
+	fake_alarm_set(loop, alarm, world->mono_ms + world_between(DICE_CLIENTS, 0, RETRY_MS));
 }
 
 void clients_begin(struct loop *loop)
 {
-	if (!world->has_clients)
-		return;
 	are_here = true;
-	for (int i = 0; i < WORLD_READERS; i++) {
+	for (int i = 0; world_has(KIND_CLIENTS) && i < WORLD_READERS; i++) {
 		readers[i] = (struct reader){.loop = loop, .number = i};
 		begin(loop, &readers[i].alarm, reader_on_alarm, &readers[i]);
 	}
-	asker = (struct asker){.loop = loop};
-	begin(loop, &asker.alarm, asker_on_alarm, &asker);
-	changer_begin(loop);
+	if (world_has(KIND_CLIENTS)) {
+		asker = (struct asker){.loop = loop};
+		begin(loop, &asker.alarm, asker_on_alarm, &asker);
+	}
+	if (world_has(KIND_CHANGES))
+		changer_begin(loop);
 }
 
 void clients_end(void)
 {
 	are_here = false;
-	for (size_t i = 0; world->has_clients && i < WORLD_READERS; i++) {
+	for (size_t i = 0; world_has(KIND_CLIENTS) && i < WORLD_READERS; i++) {
 		fake_alarm_clear(readers[i].loop, &readers[i].alarm);
 		buf_deinit(&readers[i].line);
 	}
-	if (!world->has_clients)
-		return;
-	fake_alarm_clear(asker.loop, &asker.alarm);
-	changer_end();
+	if (world_has(KIND_CLIENTS))
+		fake_alarm_clear(asker.loop, &asker.alarm);
+	if (world_has(KIND_CHANGES))
+		changer_end();
 }

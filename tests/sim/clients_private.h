@@ -20,6 +20,7 @@ enum wish {
 	WISH_POLL,
 	WISH_PAUSE,
 	WISH_RESUME,
+	WISH_RETRY,
 };
 
 struct asker {
@@ -28,6 +29,7 @@ struct asker {
 	struct listen_request *request; /* a held one */
 	enum wish wish;
 	int job;
+	int delivery; /* index, of WISH_RETRY */
 	bool is_waiting;
 };
 
@@ -36,6 +38,9 @@ typedef void asker_reply_fn(void *arg, int status, const char *body, size_t len)
 void asker_ask(struct asker *from, const char *door, const char *method, const char *target,
         const char *body, asker_reply_fn *on_reply);
 void asker_is_answered(struct asker *from);
+
+/* Until a client's next doing. */
+int64_t client_pause_ms(void);
 
 void changer_begin(struct loop *loop);
 void changer_end(void);

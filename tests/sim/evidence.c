@@ -2,12 +2,20 @@
 #include "evidence.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tokens.h"
 #include "util/hash.h"
 #include "util/mem.h"
 #include "util/str.h"
+
+enum {
+	DRAIN_MAX_MS = 60 * 1000, /* drain_timeout, and a program that must be killed */
+	SETTLED_MS = 60 * 60 * 1000,
+	MEMORY_GROWTH_MAX = 24 * 1024 * 1024,
+};
 
 void evidence_new_life(void)
 {
@@ -20,13 +28,14 @@ void evidence_new_life(void)
 		if (world->has_leapt)
 			account->n_spent = 0;
 		account->held_until_mono_ms = account->refused_since_mono_ms = 0;
+		account->full_mono_ms = 0;
 	}
 	for (size_t i = 0; i < world->n_jobs; i++) {
 		struct world_job *job = &world->jobs[i];
 
 		job->told = WORD_NONE;
 		job->n_not_found = 0;
-		job->next_poll_mono_ms = 0;
+		job->next_poll_mono_ms = job->due_mono_ms = 0;
 		job->heard_mono_ms = world->mono_ms;
 		job->refused_token = 0;
 		job->is_in_flight = job->is_asked_for = job->is_revived = false;
@@ -36,11 +45,16 @@ void evidence_new_life(void)
 
 		if (delivery->state == DELIVERY_RUNNING)
 			delivery->state = DELIVERY_PENDING;
+		if (delivery->is_running)
+			world_happened(HAPPENED_HOOK_VANISHED);
 		delivery->is_running = delivery->has_gone_well = delivery->has_failed_for_good =
 		        false;
 	}
+	tokens_new_life();
 	world->has_leapt = false;
 	memset(world->n_running, 0, sizeof(world->n_running));
+	world->memory_bytes = 0;
+	world->born_mono_ms = world->mono_ms;
 }
 
 void evidence_leap(void)
@@ -52,8 +66,11 @@ void evidence_leap(void)
 	}
 }
 
+/* Other intervals and limits: what was due is due at another time. */
 void evidence_reload(int from, int to)
 {
+	for (size_t i = 0; i < world->n_jobs; i++)
+		world->jobs[i].due_mono_ms = 0;
 	for (size_t i = 0; i < world->n_accounts; i++) {
 		struct world_account *account = &world->accounts[i];
 
@@ -61,6 +78,39 @@ void evidence_reload(int from, int to)
 		if (account->has_other_file[from] != account->has_other_file[to])
 			account->held_until_mono_ms = 0;
 	}
+}
+
+/* ---- bounds ---- */
+
+void evidence_look_at_stop(void)
+{
+	int64_t since_ms = world->mono_ms - world->told_to_stop_mono_ms;
+
+	if (world->was_told_to_stop && since_ms > DRAIN_MAX_MS &&
+	        world->woken_mono_ms < world->told_to_stop_mono_ms)
+		world_fail(
+		        "it still runs %" PRId64 " s after it was told to stop", since_ms / 1000);
+}
+
+/* What is kept after an hour is what this world needs, but for growing caches. */
+void evidence_look_at_memory(void)
+{
+	struct mallinfo2 info = mallinfo2();
+	size_t bytes = info.uordblks + info.hblkhd;
+
+	if (world->mono_ms < world->born_mono_ms + SETTLED_MS)
+		return;
+	if (world->memory_bytes == 0)
+		world->memory_bytes = bytes;
+	if (bytes > world->memory_bytes + MEMORY_GROWTH_MAX)
+		world_fail("%zu bytes of memory are in use, %zu were after an hour", bytes,
+		        world->memory_bytes);
+}
+
+void evidence_no_secret(const char *where, const char *bytes, size_t len)
+{
+	if (len > 0 && memmem(bytes, len, WORLD_CANARY, strlen(WORLD_CANARY)))
+		world_fail("a secret is in %s", where);
 }
 
 /* ---- programs ---- */
@@ -103,12 +153,14 @@ static void judge_texts(const struct child_spec *spec, const struct seen_event *
 /* What stands before it in the line of its hook and job has ended. */
 static void judge_order(int64_t seq, int hook)
 {
+	if (evidence_find_delivery(seq, hook)->may_be_retried)
+		return; /* by hand it may overtake */
 	for (int32_t before = world->events[seq].previous; before;
 	        before = world->events[before].previous) {
 		const struct seen_delivery *delivery = evidence_find_delivery(before, hook);
 
-		if (delivery && delivery->state != DELIVERY_DELIVERED &&
-		        delivery->state != DELIVERY_DEAD)
+		if (delivery && !delivery->may_be_retried &&
+		        delivery->state != DELIVERY_DELIVERED && delivery->state != DELIVERY_DEAD)
 			world_fail("hook %s is given event %" PRId64
 			           " before event %d of the same job is done",
 			        world->hooks[hook].name, seq, before);
@@ -158,6 +210,10 @@ int evidence_start(const struct child_spec *spec, bool is_started)
 	judge_start(spec, delivery);
 	judge_texts(spec, event, seq);
 	judge_order(seq, hook);
+	evidence_no_secret("the input of a hook", spec->input, spec->input_len);
+	for (size_t i = 0; spec->envp[i]; i++)
+		evidence_no_secret(
+		        "the environment of a hook", spec->envp[i], strlen(spec->envp[i]));
 	if (event->input_hash && event->input_hash != input_hash)
 		world_fail("event %" PRId64 " is not told with the same words each time", seq);
 	event->input_hash = input_hash;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/machine.h"
 #include "net/child.h"
 #include "store/store.h"
 #include "zoho.h"
@@ -23,8 +24,15 @@ void evidence_reload(int from, int to);
 struct poll evidence_poll(const struct http_request *request);
 void evidence_sent(const struct poll *poll, const struct zoho_saying *saying);
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying);
+/* What the daemon made of the answer that it is given right now. */
+void evidence_step(const struct step *step);
 /* Every now and then. */
 void evidence_look_for_silence(void);
+/* Each turn, and every now and then. */
+void evidence_look_at_stop(void);
+void evidence_look_at_memory(void);
+/* Bytes that leave the daemon, or stay on disk. */
+void evidence_no_secret(const char *where, const char *bytes, size_t len);
 
 /* ---- programs ---- */
 

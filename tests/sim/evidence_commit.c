@@ -219,14 +219,17 @@ static void judge_end(const struct seen_delivery *old, const struct seen_deliver
 {
 	const struct world_hook *hook = &world->hooks[old->hook];
 
-	if (has_ended(old->state))
+	bool is_grant = old->state != DELIVERY_RUNNING && new->state == DELIVERY_PENDING;
+
+	if (has_ended(old->state) &&
+	        !(old->state == DELIVERY_DEAD && is_grant && old->may_be_retried))
 		world_fail("hook %s: the delivery of event %d is %s already, yet written anew",
 		        hook->name, old->seq, delivery_state_name((enum delivery_state)old->state));
 	if (new->state == DELIVERY_DELIVERED && !old->has_gone_well)
 		world_fail("hook %s: event %d is recorded as delivered, but no program ended well",
 		        hook->name, old->seq);
 	if (new->state == DELIVERY_DEAD &&
-	        !old->has_failed_for_good &&new->attempts < hook->attempts)
+	        !old->has_failed_for_good &&new->attempts - old->granted < hook->attempts)
 		world_fail("hook %s: event %d is given up after %d attempts", hook->name, old->seq,
 		        new->attempts);
 	if (new->attempts != old->attempts + (new->state == DELIVERY_RUNNING))
@@ -250,6 +253,17 @@ static void add_delivery(const struct seen_delivery *new)
 	world->n_open_deliveries += !has_ended(new->state);
 }
 
+static void move_delivery(struct seen_delivery *delivery, const struct seen_delivery *new)
+{
+	/* Another try by hand: its attempts are granted anew. */
+	if (delivery->state != DELIVERY_RUNNING && new->state == DELIVERY_PENDING)
+		delivery->granted = new->attempts;
+	world->n_open_deliveries += has_ended(delivery->state);
+	world->n_open_deliveries -= has_ended(new->state);
+	delivery->state = new->state;
+	delivery->attempts = new->attempts;
+}
+
 static void put_delivery(const struct seen_delivery *new)
 {
 	struct seen_delivery *delivery = evidence_find_delivery(new->seq, new->hook);
@@ -257,9 +271,7 @@ static void put_delivery(const struct seen_delivery *new)
 	if (!delivery)
 		world_fail("a delivery of event %d is changed that was never written", new->seq);
 	judge_end(delivery, new);
-	delivery->state = new->state;
-	delivery->attempts = new->attempts;
-	world->n_open_deliveries -= has_ended(new->state);
+	move_delivery(delivery, new);
 }
 
 /* ---- the commit ---- */
@@ -267,7 +279,7 @@ static void put_delivery(const struct seen_delivery *new)
 static bool is_done(const struct world_job *job)
 {
 	/* Without clients nobody revives a LOST one. */
-	return word_is_final(job->state) || (job->state == WORD_LOST && !world->has_clients);
+	return word_is_final(job->state) || (job->state == WORD_LOST && !world_has(KIND_CHANGES));
 }
 
 static void take_job_event(struct world_job *job, const struct seen_event *event)
@@ -280,7 +292,7 @@ static void take_job_event(struct world_job *job, const struct seen_event *event
 		world->n_watched_jobs++;
 		job->watches++;
 		job->is_in_flight = job->is_paused_by_client = false;
-		job->next_poll_mono_ms = 0;
+		job->next_poll_mono_ms = job->due_mono_ms = 0;
 		job->heard_mono_ms = world->mono_ms;
 		break;
 	case EVENT_JOB_UNWATCHED:
@@ -331,10 +343,7 @@ void evidence_take_delivery(const struct store_delivery *delivery)
 	struct seen_delivery *old = evidence_find_delivery(seen.seq, seen.hook);
 
 	if (old) {
-		world->n_open_deliveries += has_ended(old->state);
-		old->state = seen.state;
-		old->attempts = seen.attempts;
-		world->n_open_deliveries -= has_ended(seen.state);
+		move_delivery(old, &seen);
 	} else {
 		add_delivery(&seen);
 	}

@@ -6,9 +6,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/limits.h"
+#include "tokens.h"
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
@@ -21,33 +23,50 @@ enum {
 	CIRCUIT_REST_MS = 12 * MINUTE_MS,
 	GATE_REST_MS = 30 * MINUTE_MS,
 	SILENCE_MAX_MS = 12 * MINUTE_MS,
+	LAG_MAX_MS = 5 * 1000,
+	FULL_REST_MS = 70 * 1000,
 };
+
+/* The number of the token; it must be one of this account's. */
+static int understand_token(const struct http_request *request, int number)
+{
+	static const char start[] = "Authorization: Zoho-oauthtoken 1000." WORLD_CANARY ".";
+	const struct world_account *account = &world->accounts[number];
+	const char *header = request->headers[0];
+	int token = -1, length = 0;
+	char name[16];
+
+	if (!header || !str_has_prefix(header, start) ||
+	        sscanf(header + strlen(start), "%15[a-z0-9].%d%n", name, &token, &length) != 2 ||
+	        header[strlen(start) + (size_t)length])
+		world_fail("a request without a token that was ever given out");
+	if (account->grant < 0 && strcmp(name, account->name) == 0) {
+		if (token > account->n_written)
+			world_fail("a request with a token that is not there yet");
+		return token;
+	}
+	if (account->grant < 0 || name[0] != 'g' || atoi(name + 1) != account->grant)
+		world_fail("account %s uses the token of %s", account->name, name);
+	if (!tokens_is_given(account->grant, token))
+		world_fail("account %s uses a token that was not made for it", account->name);
+	return token;
+}
 
 static void understand(const struct http_request *request, struct poll *poll)
 {
-	static const char authorization[] = "Authorization: Zoho-oauthtoken 1000.";
-	const char *header = request->headers[0], *id = strrchr(request->url, '/');
-	char name[16];
-	int length = 0;
+	const char *id = strrchr(request->url, '/');
 
-	if (!header || !str_has_prefix(header, authorization) ||
-	        sscanf(header + strlen(authorization), "%15[a-z0-9].%d%n", name, &poll->token,
-	                &length) != 2 ||
-	        header[strlen(authorization) + (size_t)length])
-		world_fail("a request without a token that was ever given out");
-	poll->account = world_find_account(name);
-	poll->job = poll->account < 0 ? -1 : world_find_job(poll->account, id + 1);
+	poll->job = world_find_job_by_id(id + 1);
 	if (poll->job < 0)
-		world_fail("a request of account %s for a job that it does not have: %s", name,
-		        request->url);
+		world_fail("a request for a job that never was: %s", request->url);
+	poll->account = world->jobs[poll->job].account;
+	poll->token = understand_token(request, poll->account);
 	const struct world_account *account = &world->accounts[poll->account];
 	cleanup(mem_free_p) char *url = mem_printf("%s/bigin/bulk/v2/read/%s",
 	        world->datacenters[account->datacenter].url, world->jobs[poll->job].id);
 
 	if (strcmp(url, request->url) != 0 || request->post_body)
 		world_fail("a request to %s that should go to %s", request->url, url);
-	if (poll->token > account->n_written)
-		world_fail("a request with a token that is not there yet");
 }
 
 static void judge_job(const struct poll *poll)
@@ -70,6 +89,40 @@ static void judge_job(const struct poll *poll)
 	if (world->mono_ms < job->next_poll_mono_ms && !may_be_sooner)
 		world_fail("job %s is polled %" PRId64 " ms before min_interval has passed",
 		        job->id, job->next_poll_mono_ms - world->mono_ms);
+}
+
+static bool is_short_of_credits(const struct world_account *account)
+{
+	return account->credits > 0 || account->shares_credits;
+}
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/*
+ * Nothing that befalls others delays this one: what is due goes out as soon as its own account and
+ * data center let it.
+ */
+static void judge_lag(const struct world_job *job)
+{
+	const struct world_account *account = &world->accounts[job->account];
+	int64_t from = job->due_mono_ms;
+
+	if (from == 0 || is_short_of_credits(account) || job->may_be_paused ||
+	        world_disk_was_full(FULL_REST_MS))
+		return;
+	from = later(from, account->full_mono_ms);
+	from = later(from, account->well_from_mono_ms);
+	from = later(from, world->datacenters[account->datacenter].well_from_mono_ms);
+	from = later(from, world->woken_mono_ms);
+	/* It may have waited for a token. */
+	if (account->grant >= 0)
+		from = later(from, world->grants[account->grant].given_mono_ms);
+	if (world->mono_ms > from + LAG_MAX_MS)
+		world_fail("job %s is polled %" PRId64 " ms late, though nothing stands in its way",
+		        job->id, world->mono_ms - from);
 }
 
 static void judge_account(const struct poll *poll)
@@ -96,6 +149,8 @@ struct poll evidence_poll(const struct http_request *request)
 	world->n_polls++;
 	judge_job(&poll);
 	judge_account(&poll);
+	judge_lag(job);
+	job->due_mono_ms = 0;
 	poll.watches = job->watches;
 	job->is_in_flight = true;
 	job->heard_mono_ms = world->mono_ms;
@@ -119,6 +174,10 @@ static void judge_credits(struct world_account *account)
 		        account->credits);
 	*slot = world->mono_ms;
 	account->n_spent++;
+	if (account->n_spent >= account->credits &&
+	        world->mono_ms <
+	                account->spent_mono_ms[account->n_spent % account->credits] + DAY_MS)
+		world_happened(HAPPENED_CREDITS_SPENT);
 }
 
 /* The least that Zoho's "too many requests" asks for. */
@@ -169,12 +228,24 @@ void evidence_sent(const struct poll *poll, const struct zoho_saying *saying)
 		judge_credits(&world->accounts[poll->account]);
 }
 
+static struct world_job *answered; /* the one that the daemon is told of right now */
+
+void evidence_step(const struct step *step)
+{
+	if (answered && step->wait_ms >= 0)
+		answered->due_mono_ms = world->mono_ms + step->wait_ms;
+	answered = NULL;
+}
+
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying)
 {
 	struct world_account *account = &world->accounts[poll->account];
 	struct world_job *job = &world->jobs[poll->job];
 
+	if (account->n_in_flight >= account->max_in_flight[world->variant])
+		account->full_mono_ms = world->mono_ms;
 	account->n_in_flight--;
+	answered = poll->watches == job->watches ? job : NULL;
 	log_debug("sim: job %s asked at %" PRId64 ": answer %d, kind %d", job->id,
 	        poll->sent_mono_ms, saying->status, (int)saying->kind);
 	hold(account, poll, saying);
@@ -208,10 +279,12 @@ void evidence_look_for_silence(void)
 		        &world->datacenters[account->datacenter];
 
 		if (!job->is_watched || word_is_final(job->state) || job->state == WORD_LOST ||
-		        job->is_in_flight || job->may_be_paused || account->credits > 0 ||
+		        job->is_in_flight || job->may_be_paused || is_short_of_credits(account) ||
 		        world->mono_ms < account->well_from_mono_ms ||
 		        world->mono_ms < datacenter->well_from_mono_ms)
 			continue;
+		if (account->grant < 0)
+			judge_lag(job);
 		if (world->mono_ms > job->heard_mono_ms + SILENCE_MAX_MS)
 			world_fail("job %s (%s) is forgotten: not polled for %" PRId64 " s",
 			        job->id, word_text(job->state),

@@ -30,6 +30,8 @@ void outside_begin(struct loop *loop);
 /* Called before each turn. */
 void outside_turn(struct loop *loop);
 void outside_end(struct loop *loop);
+/* The wall clock is set. */
+void outside_leap(int64_t ms);
 /* What was planned for the time that has come; loop NULL = no daemon is there to notice. */
 void outside_run_plans(struct loop *loop);
 
@@ -70,5 +72,5 @@ bool clients_are_done(void);
 
 /* The default of SQLite in this process from here on. */
 void fake_disk_install(void);
-/* Undoes what was written since the last sync, as far as chance has it. */
+/* Undoes, as far as chance has it, what this process wrote and did not sync. */
 void fake_disk_cut_power(void);

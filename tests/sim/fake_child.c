@@ -14,6 +14,7 @@
 #include "core/limits.h"
 #include "evidence.h"
 #include "fake.h"
+#include "util/buf.h"
 #include "util/mem.h"
 #include "util/str.h"
 
@@ -30,6 +31,7 @@ struct program {
 	int64_t started_mono_ms;
 	enum child_end end;
 	int code;
+	bool writes_much;
 };
 
 struct children {
@@ -81,29 +83,37 @@ static void on_time(void *arg)
 /* How long it runs; end and code are set. */
 static int64_t choose_end(struct program *program, int64_t timeout_ms)
 {
-	bool may_fail = world->has_faults && world->mono_ms < world->trouble_until_mono_ms;
-	int64_t lasts_ms = world_between(1, world_chance(0.1) ? 20000 : 500);
-	uint64_t dice = may_fail ? world_below(100) : 99;
+	int64_t lasts_ms =
+	        world_between(DICE_HOOKS, 1, world_chance(DICE_HOOKS, 0.1) ? 20000 : 500);
+	uint64_t dice = world_may(KIND_HOOKS) ? world_below(DICE_HOOKS, 100) : 99;
 
 	program->end = CHILD_EXITED;
 	if (dice < 12) {
-		program->code = (int)world_between(1, 64);
+		program->code = (int)world_between(DICE_HOOKS, 1, 64);
+		world_happened(HAPPENED_HOOK_FAILED);
 	} else if (dice < 14) {
 		program->code = HOOK_EXIT_PERMANENT;
+		world_happened(HAPPENED_HOOK_GAVE_UP);
 	} else if (dice < 17) {
 		program->end = CHILD_SIGNALED;
 		program->code = SIGSEGV;
+		world_happened(HAPPENED_HOOK_CRASHED);
 	} else if (dice < 20) {
-		lasts_ms = INT64_MAX; /* hangs */
+		lasts_ms = INT64_MAX;
+		world_happened(HAPPENED_HOOK_HUNG);
 	} else if (dice < 22) {
 		program->end = CHILD_NOT_STARTED;
-		program->code = world_chance(0.5) ? ENOENT : EAGAIN;
+		program->code = world_chance(DICE_HOOKS, 0.5) ? ENOENT : EAGAIN;
 		lasts_ms = 0;
+		world_happened(HAPPENED_HOOK_NOT_STARTED);
+	} else if (dice < 24) {
+		program->writes_much = true;
+		world_happened(HAPPENED_HOOK_WROTE_MUCH);
 	}
 	if (lasts_ms <= timeout_ms)
 		return lasts_ms;
 	program->end = CHILD_TIMED_OUT;
-	program->code = world_chance(0.5) ? SIGTERM : SIGKILL;
+	program->code = world_chance(DICE_HOOKS, 0.5) ? SIGTERM : SIGKILL;
 	return timeout_ms + (program->code == SIGKILL ? CHILD_KILL_AFTER_MS : 50);
 }
 
@@ -151,17 +161,34 @@ size_t children_running(const struct children *children)
 	return children->n_running;
 }
 
+/* The last bytes of what it wrote, which may be any. */
+static void add_output(const struct program *program, struct buf *output)
+{
+	static const char line[] = "a line of the program's\n";
+
+	if (program->end == CHILD_NOT_STARTED)
+		return;
+	if (!program->writes_much) {
+		buf_adds(output, line);
+		return;
+	}
+	for (size_t i = 0; i < CHILD_OUTPUT_MAX_BYTES; i++)
+		buf_addc(output, (char)(i * 37 % 256));
+}
+
 static void deliver(struct program *program)
 {
-	static const char output[] = "a line of the program's\n";
+	cleanup(buf_deinit) struct buf output = {0};
 	struct child_result result = {
 	        .end = program->end,
 	        .code = program->code,
 	        .duration_ms = world->mono_ms - program->started_mono_ms,
-	        .output = program->end == CHILD_NOT_STARTED ? "" : output,
-	        .output_len = program->end == CHILD_NOT_STARTED ? 0 : strlen(output),
+	        .output_dropped = program->writes_much ? 1 << 20 : 0,
 	};
 
+	add_output(program, &output);
+	result.output = buf_str(&output);
+	result.output_len = output.len;
 	world_step("before the end of a program");
 	evidence_end(program->delivery, &result);
 	program->fn(program->arg, program->owner, &result);

@@ -1,160 +1,262 @@
 /*
  * SQLite's files as the simulation has them: the real ones below, a place to die before each
- * write, sync, truncation and deletion, a disk that is full at times, an I/O error now and then,
- * and a power cut that takes back what was not synced.
+ * write, sync, truncation and deletion, a disk that is full at times, an I/O error of any call, and
+ * a power cut that takes back what was not synced.
  *
- * What a power cut keeps of the writes since a file's last sync is drawn at random: a part from the
- * front, or any of them (https://sqlite.org/atomiccommit.html, section 2). Directories are taken to
- * be as durable as a journalling file system makes them.
+ * A power cut keeps of what was written since a file's last sync what chance has it: all from the
+ * front up to some point, or any of it, whole or in sectors of 512 bytes (a write that the cut fell
+ * into); so later writes may be kept where earlier ones are lost
+ * (https://sqlite.org/atomiccommit.html, section 2; https://sqlite.org/psow.html). Directories are
+ * taken to be as durable as a journalling file system makes them.
  */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fake.h"
 #include "plant.h"
 #include "util/mem.h"
 #include "world.h"
 
-struct undo {
+enum { SECTOR_BYTES = 512 };
+
+/* A write; or, without new bytes, a truncation of what stood from offset on. */
+struct change {
 	sqlite3_int64 offset;
-	size_t len;     /* of the write */
-	size_t old_len; /* that was there before */
-	char *old;      /* owned */
+	size_t len, old_len; /* old_len: what was there before */
+	char *old, *new;     /* owned */
+};
+
+/* What a file is on the disk itself; outlives its being open. */
+struct medium {
+	struct medium *next;
+	char *name;             /* owned */
+	struct change *changes; /* owned; since the last sync */
+	size_t n_changes, cap_changes;
+	sqlite3_int64 synced_size;
 };
 
 struct disk_file {
 	sqlite3_file base;
-	struct disk_file *next;
+	struct medium *medium;
 	sqlite3_file *real;
-	struct undo *undos; /* owned; since the last sync */
-	size_t n_undos, cap_undos;
-	sqlite3_int64 synced_size;
 };
 
-static struct disk_file *open_files;
+static struct medium *media; /* of this process */
 static sqlite3_vfs *real_vfs;
-
-static struct disk_file *file_of(sqlite3_file *file)
-{
-	return (struct disk_file *)file;
-}
 
 static sqlite3_file *real_of(sqlite3_file *file)
 {
-	return file_of(file)->real;
+	return ((struct disk_file *)file)->real;
 }
 
 /* ---- what a power cut would take back ---- */
 
-static void forget(struct disk_file *file)
+static void forget(struct medium *medium)
 {
-	for (size_t i = 0; i < file->n_undos; i++)
-		free(file->undos[i].old);
-	file->n_undos = 0;
-	file->real->pMethods->xFileSize(file->real, &file->synced_size);
+	for (size_t i = 0; i < medium->n_changes; i++) {
+		free(medium->changes[i].old);
+		free(medium->changes[i].new);
+	}
+	medium->n_changes = 0;
 }
 
-static void remember(struct disk_file *file, sqlite3_int64 offset, size_t len)
+static void is_synced(struct disk_file *file)
 {
-	sqlite3_int64 size = 0;
-	struct undo *undo;
+	forget(file->medium);
+	file->real->pMethods->xFileSize(file->real, &file->medium->synced_size);
+}
 
-	if (file->n_undos == file->cap_undos) {
-		file->cap_undos = file->cap_undos ? 2 * file->cap_undos : 16;
-		file->undos = mem_resize(file->undos, file->cap_undos, sizeof(*file->undos));
+static struct change *remember(struct disk_file *file, sqlite3_int64 offset, size_t len)
+{
+	struct medium *medium = file->medium;
+	sqlite3_int64 size = 0;
+	struct change *change;
+
+	if (medium->n_changes == medium->cap_changes) {
+		medium->cap_changes = medium->cap_changes ? 2 * medium->cap_changes : 16;
+		medium->changes =
+		        mem_resize(medium->changes, medium->cap_changes, sizeof(*medium->changes));
 	}
-	undo = &file->undos[file->n_undos++];
-	*undo = (struct undo){.offset = offset, .len = len, .old = mem_new(len + 1, 1)};
+	change = &medium->changes[medium->n_changes++];
+	*change = (struct change){.offset = offset, .len = len, .old = mem_new(len + 1, 1)};
 	file->real->pMethods->xFileSize(file->real, &size);
 	if (size > offset)
-		undo->old_len = size - offset < (sqlite3_int64)len ? (size_t)(size - offset) : len;
-	if (undo->old_len > 0)
-		file->real->pMethods->xRead(file->real, undo->old, (int)undo->old_len, offset);
+		change->old_len =
+		        size - offset < (sqlite3_int64)len ? (size_t)(size - offset) : len;
+	if (change->old_len > 0)
+		file->real->pMethods->xRead(file->real, change->old, (int)change->old_len, offset);
+	return change;
 }
 
-static void take_back(struct disk_file *file)
+static void put(FILE *file, const char *bytes, size_t len, sqlite3_int64 offset)
 {
-	sqlite3_int64 size = file->synced_size, now = 0;
-	bool is_front = world_chance(0.5);
-	size_t n_kept = (size_t)world_below(file->n_undos + 1);
+	if (len > 0 &&
+	        (fseek(file, (long)offset, SEEK_SET) != 0 || fwrite(bytes, 1, len, file) != len))
+		world_fail("the disk of the simulation failed");
+}
 
-	for (size_t i = file->n_undos; i > 0; i--) {
-		const struct undo *undo = &file->undos[i - 1];
-		bool is_kept = is_front ? i <= n_kept : world_chance(0.5);
-		sqlite3_int64 end = undo->offset + (sqlite3_int64)undo->len;
+static void cut_to(FILE *file, sqlite3_int64 size)
+{
+	fflush(file);
+	if (ftruncate(fileno(file), size) != 0)
+		world_fail("the disk of the simulation failed");
+}
 
-		if (is_kept && end > size)
-			size = end;
-		/* What was beyond the end reads as zeros. */
-		if (!is_kept)
-			file->real->pMethods->xWrite(
-			        file->real, undo->old, (int)undo->len, undo->offset);
+/* In sectors, as the disk writes them: some of them came before the cut. */
+static void put_torn(FILE *file, const struct change *change)
+{
+	size_t n_kept = 0, n_lost = 0, end;
+
+	for (size_t at = 0; at < change->len; at = end) {
+		sqlite3_int64 sector = (change->offset + (sqlite3_int64)at) / SECTOR_BYTES;
+
+		end = (size_t)((sector + 1) * SECTOR_BYTES - change->offset);
+		if (end > change->len)
+			end = change->len;
+		bool is_kept = world_chance(DICE_DISK, 0.5);
+
+		if (is_kept)
+			put(file, change->new + at, end - at, change->offset + (sqlite3_int64)at);
+		n_kept += is_kept;
+		n_lost += !is_kept;
 	}
-	file->real->pMethods->xFileSize(file->real, &now);
-	if (now > size)
-		file->real->pMethods->xTruncate(file->real, size);
+	if (n_kept > 0 && n_lost > 0)
+		world_happened(HAPPENED_WRITE_TORN);
+}
+
+static void put_whole(FILE *file, const struct change *change)
+{
+	if (change->new)
+		put(file, change->new, change->len, change->offset);
+	else
+		cut_to(file, change->offset);
+}
+
+/* The file as it was synced, and upon that what came to the disk besides. */
+static void cut_power_of(struct medium *medium)
+{
+	FILE *file = fopen(medium->name, "r+");
+	bool is_front = world_chance(DICE_DISK, 0.5), has_lost = false;
+	size_t n_kept = (size_t)world_below(DICE_DISK, medium->n_changes + 1);
+
+	if (!file)
+		return; /* it was deleted */
+	for (size_t i = medium->n_changes; i > 0; i--) {
+		const struct change *change = &medium->changes[i - 1];
+
+		put(file, change->old, change->new ? change->old_len : change->len, change->offset);
+	}
+	cut_to(file, medium->synced_size);
+	for (size_t i = 0; i < medium->n_changes; i++) {
+		const struct change *change = &medium->changes[i];
+		bool is_at_the_cut = is_front ? i == n_kept : world_chance(DICE_DISK, 0.2);
+		bool is_kept = is_front ? i < n_kept : world_chance(DICE_DISK, 0.5);
+
+		if (is_at_the_cut && change->new && !plant_is(PLANT_WHOLE_WRITES))
+			put_torn(file, change);
+		else if (is_kept)
+			put_whole(file, change);
+		else
+			world_happened(HAPPENED_WRITE_LOST);
+		if (is_kept && has_lost)
+			world_happened(HAPPENED_WRITE_OVERTOOK);
+		has_lost |= !is_kept;
+	}
+	fclose(file);
 }
 
 void fake_disk_cut_power(void)
 {
-	for (struct disk_file *file = open_files; file; file = file->next) {
-		if (file->n_undos > 0)
-			take_back(file);
+	world_happened(HAPPENED_CUT);
+	if (world->turn == 0)
+		world_happened(HAPPENED_CUT_AT_START);
+	if (world->had_io_error)
+		world_happened(HAPPENED_CUT_AFTER_ERROR);
+	for (struct medium *medium = media; medium; medium = medium->next) {
+		if (medium->n_changes > 0)
+			cut_power_of(medium);
 	}
+}
+
+/* ---- trouble ---- */
+
+/* The error that was planned for this life, and those that follow. */
+static bool is_to_fail(enum happening what)
+{
+	const struct world_end *end = &world->end;
+
+	if (end->fail_at_step == 0 || world->mono_ms < end->from_mono_ms ||
+	        world->end_step < end->fail_at_step || (world->had_io_error && !end->is_lasting))
+		return false;
+	if (!world->had_io_error)
+		fprintf(stderr, "sim: %s at step %lld\n", happening_name(what),
+		        (long long)world->step);
+	world_happened(what);
+	/* Of what SQLite does in passing (deleting a log, say) nobody needs to hear. */
+	world->may_have_io_error = true;
+	if (what != HAPPENED_OTHER_ERROR)
+		world->had_io_error = true;
+	return true;
+}
+
+/* Blocks that a file has are its own; only growing needs room. How much of the write finds any. */
+static int room_for(sqlite3_file *file, int n, sqlite3_int64 offset)
+{
+	sqlite3_int64 size = 0;
+
+	if (!world_disk_is_full())
+		return n;
+	real_of(file)->pMethods->xFileSize(real_of(file), &size);
+	if (offset + n <= size)
+		return n;
+	world_happened(HAPPENED_NO_ROOM);
+	return world_chance(DICE_DISK, 0.5) ? 0 : (int)world_below(DICE_DISK, (uint64_t)n);
 }
 
 /* ---- files ---- */
 
 static int disk_close(sqlite3_file *base)
 {
-	struct disk_file *file = file_of(base), **link = &open_files;
-
-	while (*link != file)
-		link = &(*link)->next;
-	*link = file->next;
-	forget(file);
-	free(file->undos);
-	return file->real->pMethods->xClose(file->real);
+	return real_of(base)->pMethods->xClose(real_of(base));
 }
 
 static int disk_read(sqlite3_file *file, void *to, int n, sqlite3_int64 offset)
 {
+	if (is_to_fail(HAPPENED_READ_ERROR))
+		return SQLITE_IOERR_READ;
 	return real_of(file)->pMethods->xRead(real_of(file), to, n, offset);
 }
 
-/* The one error that was planned for this life. */
-static bool is_to_fail(void)
+static int write_through(sqlite3_file *file, const void *from, int n, sqlite3_int64 offset)
 {
-	if (world->end.fail_at_step == 0 || world->step < world->end.fail_at_step ||
-	        world->had_io_error)
-		return false;
-	world->had_io_error = true;
-	fprintf(stderr, "sim: an I/O error at step %lld\n", (long long)world->step);
-	return true;
-}
+	struct change *change;
 
-/* Blocks that a file has are its own; only growing needs room. */
-static bool has_room(sqlite3_file *file, sqlite3_int64 end)
-{
-	sqlite3_int64 size = 0;
-
-	if (!world_disk_is_full())
-		return true;
-	real_of(file)->pMethods->xFileSize(real_of(file), &size);
-	return end <= size;
+	if (world->end.is_power_cut) {
+		change = remember((struct disk_file *)file, offset, (size_t)n);
+		change->new = mem_new((size_t)n + 1, 1);
+		memcpy(change->new, from, (size_t)n);
+	}
+	return real_of(file)->pMethods->xWrite(real_of(file), from, n, offset);
 }
 
 static int disk_write(sqlite3_file *file, const void *from, int n, sqlite3_int64 offset)
 {
+	int room;
+
 	world_step("before a write");
-	if (is_to_fail())
+	if (is_to_fail(HAPPENED_WRITE_ERROR))
 		return SQLITE_IOERR_WRITE;
-	if (!has_room(file, offset + n))
-		return SQLITE_FULL;
-	remember(file_of(file), offset, (size_t)n);
-	return real_of(file)->pMethods->xWrite(real_of(file), from, n, offset);
+	room = room_for(file, n, offset);
+	if (room == n)
+		return write_through(file, from, n, offset);
+	if (room > 0) {
+		world_happened(HAPPENED_PART_OF_WRITE);
+		write_through(file, from, room, offset);
+	}
+	return SQLITE_FULL;
 }
 
 static int disk_truncate(sqlite3_file *file, sqlite3_int64 size)
@@ -162,9 +264,11 @@ static int disk_truncate(sqlite3_file *file, sqlite3_int64 size)
 	sqlite3_int64 now = 0;
 
 	world_step("before a truncation");
+	if (is_to_fail(HAPPENED_OTHER_ERROR))
+		return SQLITE_IOERR_TRUNCATE;
 	real_of(file)->pMethods->xFileSize(real_of(file), &now);
-	if (now > size)
-		remember(file_of(file), size, (size_t)(now - size));
+	if (now > size && world->end.is_power_cut)
+		remember((struct disk_file *)file, size, (size_t)(now - size));
 	return real_of(file)->pMethods->xTruncate(real_of(file), size);
 }
 
@@ -172,10 +276,10 @@ static int disk_sync(sqlite3_file *file, int flags)
 {
 	(void)flags; /* a sync of memory is nothing; that it was asked for is what counts */
 	world_step("before a sync");
-	if (is_to_fail())
+	if (is_to_fail(HAPPENED_SYNC_ERROR))
 		return SQLITE_IOERR_FSYNC;
 	if (!plant_is(PLANT_NO_SYNC))
-		forget(file_of(file));
+		is_synced((struct disk_file *)file);
 	world_step("after a sync");
 	return SQLITE_OK;
 }
@@ -232,29 +336,62 @@ static const sqlite3_io_methods methods = {
         .xDeviceCharacteristics = disk_characteristics,
 };
 
+/* NULL: none of that name was opened. */
+static struct medium *find_medium(const char *name)
+{
+	for (struct medium *medium = media; medium; medium = medium->next) {
+		if (strcmp(medium->name, name) == 0)
+			return medium;
+	}
+	return NULL;
+}
+
+/* What an earlier life left behind is taken to be on the disk by now. */
+static struct medium *medium_of(const char *name, struct disk_file *file)
+{
+	struct medium *medium = find_medium(name);
+
+	if (medium)
+		return medium;
+	medium = MEM_NEW(struct medium);
+	medium->name = mem_strdup(name);
+	medium->next = media;
+	media = medium;
+	file->real->pMethods->xFileSize(file->real, &medium->synced_size);
+	return medium;
+}
+
 static int disk_open(
         sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int *out_flags)
 {
-	struct disk_file *file = file_of(base);
+	struct disk_file *file = (struct disk_file *)base;
 	int rc;
 
 	(void)vfs;
 	memset(file, 0, sizeof(*file));
+	if (is_to_fail(HAPPENED_OTHER_ERROR))
+		return SQLITE_CANTOPEN;
 	file->real = (sqlite3_file *)(file + 1);
 	rc = real_vfs->xOpen(real_vfs, name, file->real, flags, out_flags);
 	if (rc != SQLITE_OK)
 		return rc;
 	file->base.pMethods = &methods;
-	file->next = open_files;
-	open_files = file;
-	forget(file);
+	file->medium = medium_of(name ? name : "", file);
 	return SQLITE_OK;
 }
 
 static int disk_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
 {
+	struct medium *medium = find_medium(name);
+
 	(void)vfs;
 	world_step("before a deletion");
+	if (is_to_fail(HAPPENED_OTHER_ERROR))
+		return SQLITE_IOERR_DELETE;
+	if (medium) {
+		forget(medium);
+		medium->synced_size = 0;
+	}
 	return real_vfs->xDelete(real_vfs, name, sync_dir);
 }
 
@@ -262,7 +399,7 @@ static int disk_random(sqlite3_vfs *vfs, int n, char *bytes)
 {
 	(void)vfs;
 	for (int i = 0; i < n; i++)
-		bytes[i] = (char)world_below(256);
+		bytes[i] = (char)world_below(DICE_DISK, 256);
 	return n;
 }
 

@@ -11,6 +11,8 @@
 
 #include "evidence.h"
 #include "fake.h"
+#include "plant.h"
+#include "tokens.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "zoho.h"
@@ -24,7 +26,10 @@ struct request {
 	http_answer_fn *fn;
 	void *arg;
 	uint64_t owner;
+	bool is_ask; /* for a token; else it is a poll */
+	struct ask ask;
 	struct poll poll;
+	int64_t sent_mono_ms;
 	struct zoho_saying saying;
 };
 
@@ -161,9 +166,19 @@ int http_submit(struct http_host *host, const struct http_request *http_request,
 	request->owner = owner;
 	request->alarm.fn = on_time;
 	request->alarm.arg = request;
-	request->poll = evidence_poll(http_request);
-	zoho_say(&request->poll, http_request->timeout_ms, &request->saying);
-	evidence_sent(&request->poll, &request->saying);
+	request->sent_mono_ms = world->mono_ms;
+	request->is_ask = tokens_is_ask(http_request);
+	if (request->is_ask) {
+		request->ask = tokens_ask(http_request);
+		tokens_say(&request->ask, http_request->timeout_ms, &request->saying);
+	} else {
+		request->poll = evidence_poll(http_request);
+		zoho_say(&request->poll, http_request->timeout_ms, &request->saying);
+		evidence_sent(&request->poll, &request->saying);
+	}
+	/* As a resolver or a connect that blocks. */
+	if (plant_is(PLANT_BLOCKING) && request->saying.kind == OBSERVED_UNREACHABLE)
+		world_advance_to(world->mono_ms + 10 * 1000);
 	if (request->saying.after_ms > http_request->timeout_ms) {
 		request->saying.after_ms = http_request->timeout_ms;
 		request->saying.error = HTTP_E_TIMEOUT;
@@ -192,14 +207,17 @@ static void deliver(struct request *request)
 	        .retry_after_s = saying->error ? -1 : saying->retry_after_s,
 	        .credits_remaining = -1,
 	        .date_wall_ms = -1,
-	        .duration_ms = world->mono_ms - request->poll.sent_mono_ms,
+	        .duration_ms = world->mono_ms - request->sent_mono_ms,
 	        .headers = "",
 	        .n_sent =
 	                saying->error == HTTP_E_CONNECT || saying->error == HTTP_E_RESOLVE ? 0 : 1,
 	};
 
 	world_step("before an answer");
-	evidence_answer(&request->poll, saying);
+	if (request->is_ask)
+		tokens_answer(&request->ask, saying);
+	else
+		evidence_answer(&request->poll, saying);
 	request->fn(request->arg, request->owner, &answer);
 	world_step("after an answer");
 }

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "evidence.h"
 #include "fake.h"
 #include "plant.h"
 #include "util/mem.h"
@@ -337,6 +338,7 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 	for (size_t i = 0; extra_headers && extra_headers[i]; i++)
 		assert(strchr(extra_headers[i], ':'));
 	assert(!request->is_stream && content_type && body);
+	evidence_no_secret("an answer to a client", body, len);
 	world_step("before an answer to a client");
 	request_free(request);
 	peer.on_reply(peer.arg, status, body, len);
@@ -372,11 +374,12 @@ bool listen_stream_add(struct listen_request *request, const char *bytes, size_t
 	assert(request->is_stream);
 	if (request->unsent + len > LISTEN_QUEUE_MAX_BYTES)
 		return false;
-	if (plant_is(PLANT_STREAM_GAP) && world_chance(0.02))
+	if (plant_is(PLANT_STREAM_GAP) && world_chance(DICE_CLIENTS, 0.02))
 		n = 0;
-	if (plant_is(PLANT_STREAM_REPEATS) && world_chance(0.02))
+	if (plant_is(PLANT_STREAM_REPEATS) && world_chance(DICE_CLIENTS, 0.02))
 		n = 2;
 	request->unsent += len;
+	evidence_no_secret("a stream", bytes, len);
 	world_was_busy();
 	while (n-- > 0)
 		request->peer.on_chunk(request->peer.arg, bytes, len);

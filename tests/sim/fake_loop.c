@@ -15,7 +15,7 @@
 #include "util/mem.h"
 #include "world.h"
 
-enum { SPIN_TURNS = 2000 };
+enum { SPIN_TURNS = 2000, LATE_MS = 100 };
 
 struct deferred {
 	loop_fn *fn;
@@ -91,6 +91,20 @@ void loop_set_turn_end(struct loop *loop, loop_fn *fn, void *arg)
 
 /* ---- the turn ---- */
 
+/* The kernel wakes nobody too early, but now and then late, and very late under load. */
+static int64_t lateness_ms(void)
+{
+	int64_t ms = 0;
+
+	if (world_may(KIND_CLOCKS) && world_chance(DICE_CLOCK, 0.002)) {
+		ms = world_between(DICE_CLOCK, LATE_MS, 20 * 1000);
+		world_happened(HAPPENED_LATE_WAKE);
+	} else if (world_chance(DICE_CLOCK, 0.1)) {
+		ms = world_between(DICE_CLOCK, 0, 20);
+	}
+	return ms;
+}
+
 static void wait(struct loop *loop)
 {
 	int64_t next = heap_first_key(&loop->alarms);
@@ -100,8 +114,11 @@ static void wait(struct loop *loop)
 	if (next == INT64_MAX)
 		world_fail("nothing would ever wake the daemon");
 	if (next > world->mono_ms) {
-		/* The kernel wakes nobody too early, but now and then late. */
-		world_advance_to(next + (world_chance(0.1) ? world_between(0, 20) : 0));
+		int64_t late_ms = lateness_ms();
+
+		world_advance_to(next + late_ms);
+		if (late_ms >= LATE_MS)
+			world->woken_mono_ms = world->mono_ms;
 		world_was_busy();
 	}
 }

@@ -21,7 +21,7 @@
 #include "util/str.h"
 #include "world.h"
 
-enum { LIVES_MAX = 100, LOG_SHOWN_BYTES = 6000 };
+enum { LIVES_MAX = 100, LOG_SHOWN_BYTES = 6000, LEAP_MAX_MS = 6 * 60 * 60 * 1000 };
 
 /* ---- the directory ---- */
 
@@ -99,16 +99,22 @@ static void live(const struct history *history)
 	plant_set(history->plant);
 	fake_disk_install();
 	fprintf(stderr, "sim: life %d begins %lld s after the start\n", world->life,
-	        (long long)(world->mono_ms / 1000 - 1000));
+	        (long long)((world->mono_ms - WORLD_START_MONO_MS) / 1000));
 	code = daemon_new(config, &daemon);
 	bool is_started = code == 0;
 
 	if (is_started)
 		code = daemon_run(daemon);
 	daemon_free(daemon);
+	/* Whatever it did not sync is not safe yet. */
+	if (world->end.is_power_cut)
+		fake_disk_cut_power();
 	/* An I/O error ends it (74), and so does a disk that is full at the start. */
-	if (code == DAEMON_IO && (world->had_io_error || (!is_started && world_disk_is_full())))
+	if (code == DAEMON_IO &&
+	        (world->may_have_io_error || (!is_started && world_disk_is_full()))) {
+		world->ended_of_error = true;
 		return;
+	}
 	if (code == 0 && world->had_io_error)
 		world_fail("the daemon took no notice of an I/O error");
 	if (code != 0 || !world->was_told_to_stop)
@@ -119,7 +125,7 @@ static void live(const struct history *history)
 /* This life came to the end of the story, and to its own as it should. */
 static bool is_the_last(void)
 {
-	return world->is_over && !world->was_killed && !world->had_io_error;
+	return world->is_over && !world->was_killed && !world->ended_of_error;
 }
 
 static void judge(void)
@@ -153,34 +159,73 @@ static int run_apart(const struct history *history, void (*fn)(const struct hist
 	return status;
 }
 
+static void choose_kill(struct life_end *end, kind_set kinds, int64_t days_s)
+{
+	end->kill_step = world_between(DICE_ENDS, 1,
+	        world_chance(DICE_ENDS, 0.5)   ? 100
+	        : world_chance(DICE_ENDS, 0.5) ? 400
+	                                       : 4000);
+	/* Early ones fall into the start and the recovery, late ones into the middle of things. */
+	if (world_chance(DICE_ENDS, 0.6))
+		end->from_s += world_between(DICE_ENDS, 0, days_s / 4);
+	end->is_power_cut = kinds >> KIND_CUTS & 1 && world_chance(DICE_ENDS, 0.5);
+}
+
+static void choose_failure(struct life_end *end)
+{
+	end->fail_step = world_between(DICE_ENDS, 1, world_chance(DICE_ENDS, 0.5) ? 60 : 2000);
+	end->is_lasting = world_chance(DICE_ENDS, 0.3);
+	/* The life is to end of it; the power may fail then. */
+	if (world_chance(DICE_ENDS, 0.7))
+		end->kill_step = 0;
+}
+
+void history_choose_ends(struct history *history)
+{
+	kind_set kinds = history->scenario.kinds;
+	bool has_kills = kinds >> KIND_KILLS & 1, has_errors = kinds >> KIND_ERRORS & 1;
+	int64_t days_s = history->scenario.days_ms / 1000, from_s = 0;
+
+	world_reset(history->seed);
+	history->n_ends = has_kills || has_errors ? world_below(DICE_ENDS, 9) : 0;
+	for (size_t i = 0; i < history->n_ends; i++) {
+		struct life_end *end = &history->ends[i];
+
+		*end = (struct life_end){.from_s = from_s};
+		choose_kill(end, kinds, days_s);
+		if (!has_kills)
+			end->kill_step = 0;
+		if (has_errors && (!has_kills || world_chance(DICE_ENDS, 0.3)))
+			choose_failure(end);
+		from_s = end->from_s;
+	}
+}
+
 static void choose_end(const struct history *history)
 {
-	int n_kills = (int)(history->seed % 7);
+	const struct life_end *end = &history->ends[world->life - 1];
 
 	world->end = (struct world_end){0};
 	if (world->life == 1) {
-		world->end.kill_at_step = history->kill_at_step;
 		world->end.reload_at_turn = history->reload_at_turn;
 		world->end.stop_at_turn = history->stop_at_turn;
-		world->end.is_power_cut = history->is_power_cut;
 	}
-	if (!history->has_kills || world->life > n_kills)
+	if ((size_t)world->life > history->n_ends)
 		return;
-	/* Early ones fall into the start and the recovery, late ones into the middle of things. */
-	world->end.kill_at_step = world_between(1, world_chance(0.4)   ? 150
-	                                           : world_chance(0.5) ? 1500
-	                                                               : 15000);
-	world->end.is_power_cut = world_chance(0.4);
-	if (world_chance(0.3))
-		world->end.fail_at_step = world_between(1, 2 * world->end.kill_at_step);
+	world->end.from_mono_ms = WORLD_START_MONO_MS + end->from_s * 1000;
+	world->end.kill_at_step = end->kill_step;
+	world->end.fail_at_step = end->fail_step;
+	world->end.is_lasting = end->is_lasting;
+	world->end.is_power_cut = end->is_power_cut;
 }
 
 static void begin_life(const struct history *history)
 {
 	world->life++;
-	world->step = world->turn = world->busy_step = 0;
+	world->step = world->turn = world->busy_step = world->end_step = 0;
 	world->was_killed = world->was_told_to_stop = world->is_over = false;
-	world->had_io_error = false;
+	world->ended_of_error = false;
+	world->had_io_error = world->may_have_io_error = false;
 	evidence_new_life();
 	choose_end(history);
 	/* Whatever a life died of writing: the next one finds a whole file. */
@@ -220,7 +265,12 @@ static bool live_once(const struct history *history, struct history_result *resu
 		world_note_failure("more lives than there should be");
 	/* Until somebody (or systemd) starts it again. */
 	world_advance_to(
-	        world->mono_ms + world_between(100, world_chance(0.3) ? 600 * 1000 : 5000));
+	        world->mono_ms +
+	        world_between(DICE_ENDS, 100, world_chance(DICE_ENDS, 0.3) ? 600 * 1000 : 5000));
+	if (world_may(KIND_CLOCKS) && world_chance(DICE_ENDS, 0.2)) {
+		outside_leap(world_between(DICE_ENDS, -LEAP_MAX_MS, LEAP_MAX_MS));
+		world_happened(HAPPENED_LEAP_WHILE_DOWN);
+	}
 	outside_run_plans(NULL);
 	return !world->failure[0];
 }
@@ -242,6 +292,8 @@ void history_run(const struct history *history, struct history_result *result)
 	result->n_events = world->committed_seq;
 	result->n_commits = world->n_commits;
 	result->n_requests = world->n_requests;
+	result->virtual_ms = world->mono_ms - WORLD_START_MONO_MS;
+	memcpy(result->n_happened, world->n_happened, sizeof(result->n_happened));
 	if (!result->is_good && history->plant == PLANT_NONE && !history->is_verbose)
 		show_log();
 	remove_dir(world->dir);

@@ -2,9 +2,12 @@
 #include "judge.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "evidence.h"
 #include "look.h"
+#include "util/buf.h"
+#include "util/mem.h"
 #include "world.h"
 
 /* ---- events ---- */
@@ -56,10 +59,18 @@ static bool has_ended(int state)
 }
 
 /* Without another program: the daemon died in the last attempt that there was. */
-static bool is_given_up(const struct store_delivery *row)
+static bool is_given_up(const struct store_delivery *row, const struct seen_delivery *seen)
 {
 	return row->state == DELIVERY_DEAD &&
-	       (int)row->attempts >= world->hooks[world_find_hook(row->hook)].attempts;
+	       (int)row->attempts - seen->granted >=
+	               world->hooks[world_find_hook(row->hook)].attempts;
+}
+
+/* Somebody asked for another try, and had no answer. */
+static bool is_retried(const struct store_delivery *row, const struct seen_delivery *seen)
+{
+	return seen->may_be_retried && seen->state == DELIVERY_DEAD &&
+	       row->state == DELIVERY_PENDING && row->attempts == seen->attempts;
 }
 
 /* What is on disk is as committed, or one step further. */
@@ -74,9 +85,9 @@ static void judge_delivery(const struct store_delivery *row)
 	}
 	if (seen->state == row->state && seen->attempts == row->attempts)
 		return;
-	if (has_ended(seen->state) || row->attempts < seen->attempts ||
+	if ((has_ended(seen->state) && !is_retried(row, seen)) || row->attempts < seen->attempts ||
 	        (seen->state == DELIVERY_PENDING && row->state != DELIVERY_RUNNING &&
-	                !is_given_up(row)))
+	                !is_given_up(row, seen)))
 		world_note_failure("hook %s: the delivery of event %" PRId64 " was committed as %s "
 		                   "(attempt %d), on disk is %s (attempt %d)",
 		        row->hook, row->event_seq,
@@ -115,8 +126,28 @@ static void judge_deliveries(sqlite3 *db)
 		        "%zu deliveries were committed, %zu are on disk", world->n_deliveries, n);
 }
 
+/* Nothing that is kept, but for the tokens' own files, holds a secret. */
+static void judge_secrets(const char *name)
+{
+	cleanup(mem_free_p) char *path = mem_printf("%s/%s", world->dir, name);
+	cleanup(buf_deinit) struct buf bytes = {0};
+	FILE *file = fopen(path, "r");
+	char block[64 * 1024];
+	size_t n;
+
+	if (!file)
+		return;
+	while ((n = fread(block, 1, sizeof(block), file)) > 0)
+		buf_add(&bytes, block, n);
+	fclose(file);
+	evidence_no_secret(name, buf_str(&bytes), bytes.len);
+}
+
 void judge_life(void)
 {
+	judge_secrets("log");
+	judge_secrets("bulkwatch.db");
+	judge_secrets("bulkwatch.db-wal");
 	sqlite3 *db = look_open();
 
 	if (!db)

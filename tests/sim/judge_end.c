@@ -33,7 +33,7 @@ static int phase_of(const struct world_job *job, uint8_t word)
 /* Newest first: the states of its life in their order, each once (LOST may stand anywhere). */
 static void judge_job(const struct world_job *job)
 {
-	bool may_be_lost = !world->has_clients && job->unknown_to_mono_ms > 0;
+	bool may_be_lost = !world_has(KIND_CHANGES) && job->unknown_to_mono_ms > 0;
 	int later = job->n_phases;
 
 	if (!job->is_watched)
@@ -61,7 +61,7 @@ static void judge_job(const struct world_job *job)
 /* Credits are not spent as if every job were forever young, or about to finish. */
 static void judge_cost(const struct world_job *job)
 {
-	int64_t days = 1 + (world->mono_ms - 1000 * 1000) / DAY_MS;
+	int64_t days = 1 + (world->mono_ms - WORLD_START_MONO_MS) / DAY_MS;
 	int64_t most = POLLS_A_DAY * days + POLLS_A_START * (job->watches + world->life);
 
 	if (job->polls > most)
@@ -145,7 +145,7 @@ void judge_end(void)
 		world_note_failure("there is no database at the end");
 		return;
 	}
-	for (size_t i = 0; !world->has_faults && i < world->n_accounts; i++)
+	for (size_t i = 0; world->kinds == 0 && i < world->n_accounts; i++)
 		judge_average_cost((int)i);
 	for (size_t i = 0; i < world->n_jobs; i++) {
 		judge_job(&world->jobs[i]);
@@ -154,7 +154,7 @@ void judge_end(void)
 	judge_ends_of_deliveries();
 	judge_views(db);
 	judge_integrity(db);
-	for (size_t i = 0; world->has_clients && i < WORLD_READERS; i++) {
+	for (size_t i = 0; world_has(KIND_CLIENTS) && i < WORLD_READERS; i++) {
 		if (world->readers[i].seq != world->committed_seq)
 			world_note_failure("reader %zu has events up to %" PRId64 " of %" PRId64, i,
 			        world->readers[i].seq, world->committed_seq);

@@ -7,12 +7,15 @@
 
 #include "evidence.h"
 #include "fake.h"
+#include "plant.h"
 #include "scenario.h"
+#include "tokens.h"
 #include "world.h"
 
 enum {
 	QUIET_MS = 20 * 60 * 1000, /* after all is done: to see that nothing more is */
-	FULL_REST_MS = 10 * 1000,  /* until the daemon has noticed that there is room again */
+	LOOK_EVERY_MS = 5 * 60 * 1000,
+	FULL_REST_MS = 10 * 1000, /* until the daemon has noticed that there is room again */
 };
 
 static struct alarm alarm_clock;
@@ -27,8 +30,11 @@ static bool is_all_done(void)
 
 static void tell_to_stop(struct loop *loop)
 {
+	if (!world->was_told_to_stop)
+		world->told_to_stop_mono_ms = world->mono_ms;
 	world->was_told_to_stop = true;
-	fake_loop_signal(loop, SIGTERM);
+	if (!plant_is(PLANT_DEAF))
+		fake_loop_signal(loop, SIGTERM);
 }
 
 static void change_config(struct loop *loop, int variant)
@@ -39,10 +45,21 @@ static void change_config(struct loop *loop, int variant)
 		evidence_reload(world->variant, variant);
 		world->variant = variant;
 	}
-	if (loop)
+	if (loop) {
 		fake_loop_signal(loop, SIGHUP);
+		world_happened(variant < 0 ? HAPPENED_BAD_RELOAD : HAPPENED_RELOAD);
+	}
 	if (variant < 0)
 		scenario_write_config(world->variant);
+}
+
+void outside_leap(int64_t ms)
+{
+	world->wall_ms += ms;
+	if (ms > 0)
+		evidence_leap();
+	world_happened(ms > 0 ? HAPPENED_LEAP_FORWARD : HAPPENED_LEAP_BACK);
+	fprintf(stderr, "sim: the wall clock leaps by %lld s\n", (long long)(ms / 1000));
 }
 
 static void run_plan(struct loop *loop, const struct plan *plan)
@@ -52,6 +69,12 @@ static void run_plan(struct loop *loop, const struct plan *plan)
 		world->accounts[plan->value].n_written++;
 		scenario_write_token((int)plan->value);
 		break;
+	case PLAN_REVOKE:
+		tokens_revoke_secret((int)plan->value);
+		break;
+	case PLAN_SECRET:
+		tokens_renew_secret((int)plan->value);
+		break;
 	case PLAN_VARIANT:
 		change_config(loop, (int)plan->value);
 		break;
@@ -59,15 +82,17 @@ static void run_plan(struct loop *loop, const struct plan *plan)
 		change_config(loop, -1);
 		break;
 	case PLAN_WALL:
-		world->wall_ms += plan->value;
-		if (plan->value > 0)
-			evidence_leap();
-		fprintf(stderr, "sim: the wall clock leaps by %lld s\n",
-		        (long long)(plan->value / 1000));
+		outside_leap(plan->value);
+		break;
+	case PLAN_SUSPEND:
+		world_suspend(plan->value);
+		world_happened(HAPPENED_SUSPEND);
 		break;
 	case PLAN_STOP:
-		if (loop)
-			tell_to_stop(loop);
+		if (!loop)
+			break;
+		world_happened(HAPPENED_STOP);
+		tell_to_stop(loop);
 		break;
 	}
 }
@@ -85,11 +110,12 @@ void outside_run_plans(struct loop *loop)
 	}
 }
 
-/* Once a minute at least; the turn that begins looks at what is planned. */
+/* Every few minutes at least; the turn that begins looks at what is planned. */
 static void ring(void *arg)
 {
 	(void)arg;
 	evidence_look_for_silence();
+	evidence_look_at_memory();
 }
 
 /* The first variant is back a few turns after another was tried. */
@@ -125,7 +151,7 @@ static void look_for_the_end(struct loop *loop)
 
 static void set_alarm_clock(struct loop *loop)
 {
-	int64_t next = world->mono_ms + 60 * 1000;
+	int64_t next = world->mono_ms + LOOK_EVERY_MS;
 
 	if (world->next_plan < world->n_plans && world->plans[world->next_plan].at_mono_ms < next)
 		next = world->plans[world->next_plan].at_mono_ms;
@@ -136,6 +162,7 @@ void outside_turn(struct loop *loop)
 {
 	outside_run_plans(loop);
 	run_turn_plans(loop);
+	evidence_look_at_stop();
 	look_for_the_end(loop);
 	if (alarm_clock.node.place == 0)
 		set_alarm_clock(loop);

@@ -11,6 +11,7 @@ enum {
 	SECOND_MS = 1000,
 	MINUTE_MS = 60 * SECOND_MS,
 	HOUR_MS = 60 * MINUTE_MS,
+	DAY_MS = 24 * HOUR_MS,
 	/* From the end of all troubles: the slowest probe, poll and retry, one after another. */
 	REST_MS = 4 * HOUR_MS,
 	/* Until credits come back, twice over. */
@@ -19,68 +20,147 @@ enum {
 
 /* ---- troubles ---- */
 
-static size_t make_troubles(
-        struct trouble *troubles, enum trouble_kind first, enum trouble_kind last, int64_t until)
+struct troubles {
+	struct trouble *list;
+	size_t n;
+};
+
+/* False: they would not be over in time, or there are enough. */
+static bool add_trouble(
+        struct troubles *to, enum trouble_kind kind, int64_t from, int64_t length, bool is_flapping)
 {
-	size_t n = world_below(WORLD_TROUBLES_MAX);
-	int64_t at = world->mono_ms;
-
-	for (size_t i = 0; i < n; i++) {
-		at += world_between(0, (until - world->mono_ms) / (int64_t)n);
-		int64_t to = at + world_between(MINUTE_MS / 2,
-		                          world_chance(0.3) ? HOUR_MS : 5 * MINUTE_MS);
-
-		if (to > until)
-			return i;
-		troubles[i] = (struct trouble){
-		        .from_mono_ms = at,
-		        .to_mono_ms = to,
-		        .kind = (enum trouble_kind)world_between(first, last),
-		};
-		at = to;
-	}
-	return n;
+	if (to->n == WORLD_TROUBLES_MAX || from + length > world->trouble_until_mono_ms)
+		return false;
+	to->list[to->n++] = (struct trouble){.from_mono_ms = from,
+	        .to_mono_ms = from + length,
+	        .kind = kind,
+	        .is_flapping = is_flapping};
+	return true;
 }
 
-/* Rare, and none at all in two histories of three. */
+static int64_t trouble_length(enum trouble_kind kind, int64_t span)
+{
+	/* The daemon looks for room every two seconds: a day of that is long even here. */
+	if (kind == TROUBLE_FULL)
+		return world_between(DICE_SCENARIO, MINUTE_MS / 2, 20 * MINUTE_MS);
+	double dice = (double)world_below(DICE_SCENARIO, 100);
+
+	if (dice < 60)
+		return world_between(DICE_SCENARIO, MINUTE_MS / 2, 5 * MINUTE_MS);
+	if (dice < 92)
+		return world_between(DICE_SCENARIO, MINUTE_MS / 2, HOUR_MS);
+	return world_between(DICE_SCENARIO, HOUR_MS, span / 6);
+}
+
+/* Now it is there, now it is not. */
+static int64_t add_flapping(struct troubles *to, enum trouble_kind kind, int64_t at)
+{
+	int64_t n = world_between(DICE_SCENARIO, 3, 8);
+
+	for (int64_t i = 0; i < n; i++) {
+		int64_t length = world_between(DICE_SCENARIO, 5 * SECOND_MS, 2 * MINUTE_MS);
+
+		if (!add_trouble(to, kind, at, length, true))
+			break;
+		at += length + world_between(DICE_SCENARIO, 5 * SECOND_MS, 2 * MINUTE_MS);
+	}
+	return at;
+}
+
+/* In their order; about one for each half day, but for some who have none at all. */
+static size_t make_troubles(struct trouble *list, enum trouble_kind first, enum trouble_kind last,
+        double flapping_chance)
+{
+	struct troubles to = {.list = list};
+	int64_t span = world->trouble_until_mono_ms - world->mono_ms, at = world->mono_ms;
+	size_t n = world_below(DICE_SCENARIO, 6 + 4 * (uint64_t)(span / DAY_MS));
+
+	for (size_t i = 0; i < n; i++) {
+		enum trouble_kind kind =
+		        (enum trouble_kind)world_between(DICE_SCENARIO, first, last);
+
+		at += world_between(DICE_SCENARIO, 0, span * 3 / 2 / (int64_t)n);
+		if (world_chance(DICE_SCENARIO, flapping_chance)) {
+			at = add_flapping(&to, kind, at);
+			continue;
+		}
+		int64_t length = trouble_length(kind, span);
+
+		if (!add_trouble(&to, kind, at, length, false))
+			break;
+		at += length;
+	}
+	return to.n;
+}
+
+/* None at all in one history of two. */
 static void make_fullness(void)
 {
-	if (world_chance(0.33))
-		world->n_fullness = make_troubles(
-		        world->fullness, TROUBLE_FULL, TROUBLE_FULL, world->trouble_until_mono_ms);
+	if (world_has(KIND_FULL) && world_chance(DICE_SCENARIO, 0.5))
+		world->n_fullness = make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL, 0);
 }
 
 static void make_datacenters(const struct scenario *scenario)
 {
+	enum trouble_kind first = world_has(KIND_OUTAGES) ? TROUBLE_REFUSES : TROUBLE_GARBLES;
+	enum trouble_kind last = world_has(KIND_LIES) ? TROUBLE_GARBLES : TROUBLE_TLS;
+
 	world->n_datacenters = scenario->n_accounts < 3 ? scenario->n_accounts : 3;
 	for (size_t i = 0; i < world->n_datacenters; i++) {
 		struct world_datacenter *dc = &world->datacenters[i];
 
 		snprintf(dc->name, sizeof(dc->name), "d%zu", i);
 		snprintf(dc->url, sizeof(dc->url), "http://127.0.0.1:%zu", 8000 + i);
-		if (scenario->has_faults)
-			dc->n_troubles = make_troubles(dc->troubles, TROUBLE_REFUSES,
-			        TROUBLE_GARBLES, world->trouble_until_mono_ms);
+		if (first <= last)
+			dc->n_troubles = make_troubles(dc->troubles, first, last, 0.3);
 	}
 }
 
 /* ---- accounts ---- */
 
-static void make_tokens(struct world_account *account, const struct scenario *scenario)
+static void make_tokens(struct world_account *account)
 {
 	int64_t span = world->trouble_until_mono_ms - world->mono_ms;
 
-	account->n_tokens = scenario->has_plans ? (int)world_between(1, WORLD_TOKENS_MAX) : 1;
+	account->n_tokens = world_has(KIND_TOKENS) && account->grant < 0
+	                            ? (int)world_between(DICE_SCENARIO, 1, WORLD_TOKENS_MAX)
+	                            : 1;
 	for (int i = 0; i < account->n_tokens; i++) {
 		account->token_ends_mono_ms[i] = INT64_MAX;
 		if (i + 1 == account->n_tokens)
 			continue;
 		account->token_ends_mono_ms[i] = world->mono_ms +
 		                                 span * (i + 1) / account->n_tokens -
-		                                 world_between(0, span / 20);
+		                                 world_between(DICE_SCENARIO, 0, span / 20);
 		account->token_follows_mono_ms[i] =
-		        account->token_ends_mono_ms[i] + world_between(-MINUTE_MS, span / 20);
+		        account->token_ends_mono_ms[i] +
+		        world_between(DICE_SCENARIO, -MINUTE_MS, span / 20);
 	}
+}
+
+static int find_grant(int datacenter)
+{
+	for (size_t i = 0; i < world->n_grants; i++) {
+		if (world->grants[i].datacenter == datacenter)
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Of a data center's own, or shared with another account of it. */
+static int make_grant(int datacenter)
+{
+	int shared = find_grant(datacenter);
+	struct world_grant *grant = &world->grants[world->n_grants];
+
+	if (shared >= 0 && world_chance(DICE_SCENARIO, 0.5))
+		return shared;
+	if (world->n_grants == WORLD_GRANTS_MAX)
+		return -1;
+	grant->datacenter = datacenter;
+	grant->n_troubles =
+	        make_troubles(grant->troubles, TROUBLE_TOKENS_THROTTLED, TROUBLE_TOKENS_GARBLED, 0);
+	return (int)world->n_grants++;
 }
 
 static void make_account(size_t i, const struct scenario *scenario)
@@ -90,19 +170,39 @@ static void make_account(size_t i, const struct scenario *scenario)
 
 	snprintf(account->name, sizeof(account->name), "a%zu", i);
 	account->datacenter = (int)(i % world->n_datacenters);
+	account->grant = -1;
+	if (world_has(KIND_TOKENS) && world_chance(DICE_SCENARIO, 0.5))
+		account->grant = make_grant(account->datacenter);
 	for (int v = 0; v < WORLD_VARIANTS; v++) {
-		account->max_in_flight[v] = (int)world_between(1, 5);
-		account->min_interval_ms[v] = intervals[world_below(ARRAY_LEN(intervals))];
-		account->has_other_file[v] = v > 0 && world_chance(0.3);
+		account->max_in_flight[v] = (int)world_between(DICE_SCENARIO, 1, 5);
+		account->min_interval_ms[v] =
+		        intervals[world_below(DICE_SCENARIO, ARRAY_LEN(intervals))];
+		account->has_other_file[v] =
+		        account->grant < 0 && v > 0 && world_chance(DICE_SCENARIO, 0.3);
 	}
 	if (scenario->n_jobs > 1000)
 		account->max_in_flight[0] = 25;
-	if (scenario->has_faults && world_chance(0.15))
-		account->credits = (int)world_between(60, WORLD_CREDITS_MAX);
-	make_tokens(account, scenario);
-	if (scenario->has_faults && world_chance(0.6))
-		account->n_troubles = make_troubles(account->troubles, TROUBLE_THROTTLED,
-		        TROUBLE_PERMISSION, world->trouble_until_mono_ms);
+	if (world_has(KIND_CREDITS) && world_chance(DICE_SCENARIO, 0.15))
+		account->credits = (int)world_between(DICE_SCENARIO, 60, WORLD_CREDITS_MAX);
+	make_tokens(account);
+	enum trouble_kind first = world_has(KIND_THROTTLING) ? TROUBLE_THROTTLED : TROUBLE_SCOPE;
+	enum trouble_kind last = world_has(KIND_REFUSALS) ? TROUBLE_PERMISSION : TROUBLE_THROTTLED;
+
+	if (first <= last && world_chance(DICE_SCENARIO, 0.6))
+		account->n_troubles = make_troubles(account->troubles, first, last, 0);
+}
+
+/* Accounts of one grant spend from one purse. */
+static void share_credits(void)
+{
+	for (size_t i = 0; i < world->n_accounts; i++) {
+		for (size_t k = 0; k < world->n_accounts; k++) {
+			if (i != k && world->accounts[i].grant >= 0 &&
+			        world->accounts[i].grant == world->accounts[k].grant &&
+			        world->accounts[k].credits > 0)
+				world->accounts[i].shares_credits = true;
+		}
+	}
 }
 
 /* ---- jobs ---- */
@@ -118,20 +218,27 @@ static void make_life(struct world_job *job, int64_t span)
 	static const enum word ends[] = {WORD_COMPLETED, WORD_COMPLETED, WORD_COMPLETED,
 	        WORD_COMPLETED, WORD_FAILURE, WORD_FAILED};
 	/* Most are short, some take nearly all the time that there is. */
-	int64_t longest = world_chance(0.8) ? 20 * MINUTE_MS : span * 3 / 4;
-	int64_t length = world_between(10 * SECOND_MS, longest < span ? longest : span);
-	int64_t at = world->mono_ms + (world_chance(0.5) ? 0 : world_between(0, span / 4));
+	bool is_short = world_chance(DICE_SCENARIO, job->is_by_socket ? 0.9 : 0.8);
+	int64_t at = job->appears_mono_ms;
+
+	if (!job->is_by_socket && world_chance(DICE_SCENARIO, 0.5))
+		at += world_between(
+		        DICE_SCENARIO, 0, span / 4 < 6 * HOUR_MS ? span / 4 : 6 * HOUR_MS);
+	int64_t longest = is_short ? 20 * MINUTE_MS : span * 3 / 4;
+	int64_t left = world->trouble_until_mono_ms - at;
+	int64_t length =
+	        world_between(DICE_SCENARIO, 10 * SECOND_MS, longest < left ? longest : left);
 
 	job->phases[0].from_mono_ms = 0;
-	add_phase(job, WORD_ADDED, &at, world_between(0, length / 4));
+	add_phase(job, WORD_ADDED, &at, world_between(DICE_SCENARIO, 0, length / 4));
 	job->phases[0].from_mono_ms = 0;
-	if (world_chance(0.4))
-		add_phase(job, WORD_QUEUED, &at, world_between(0, length / 4));
-	if (world_chance(0.2))
-		add_phase(job, WORD_ASLEEP, &at, world_between(0, length / 8));
-	if (world_chance(0.9))
-		add_phase(job, WORD_IN_PROGRESS, &at, world_between(0, length / 2));
-	add_phase(job, ends[world_below(ARRAY_LEN(ends))], &at, 0);
+	if (world_chance(DICE_SCENARIO, 0.4))
+		add_phase(job, WORD_QUEUED, &at, world_between(DICE_SCENARIO, 0, length / 4));
+	if (world_chance(DICE_SCENARIO, 0.2))
+		add_phase(job, WORD_ASLEEP, &at, world_between(DICE_SCENARIO, 0, length / 8));
+	if (world_chance(DICE_SCENARIO, 0.9))
+		add_phase(job, WORD_IN_PROGRESS, &at, world_between(DICE_SCENARIO, 0, length / 2));
+	add_phase(job, ends[world_below(DICE_SCENARIO, ARRAY_LEN(ends))], &at, 0);
 }
 
 static void make_job(size_t i, const struct scenario *scenario)
@@ -141,19 +248,22 @@ static void make_job(size_t i, const struct scenario *scenario)
 
 	snprintf(job->id, sizeof(job->id), "36523970000%06u", (unsigned)(i % 1000000));
 	job->account = (int)(i % world->n_accounts);
-	make_life(job, span);
-	if (world_chance(0.2))
-		job->hooks = (uint8_t)world_between(1, 3);
-	if (scenario->has_variants && world_chance(0.3))
-		job->absent_in = (uint8_t)(world_between(1, 7) << 1); /* never in the first */
-	if (scenario->has_faults && world_chance(0.05)) {
-		job->unknown_from_mono_ms = world->mono_ms + world_between(0, span / 2);
-		job->unknown_to_mono_ms = job->unknown_from_mono_ms + world_between(0, HOUR_MS);
-	}
-	if (scenario->has_clients && i > 0 && world_chance(0.1)) {
+	job->appears_mono_ms = world->mono_ms;
+	if (world_has(KIND_CHANGES) && i > 0 && world_chance(DICE_SCENARIO, 0.4)) {
 		job->is_by_socket = true;
-		job->absent_in = 0;
-		job->hooks = 0;
+		job->appears_mono_ms += world_between(DICE_SCENARIO, 0, span * 9 / 10);
+	}
+	make_life(job, span);
+	if (!job->is_by_socket && world_chance(DICE_SCENARIO, 0.2))
+		job->hooks = (uint8_t)world_between(DICE_SCENARIO, 1, 3);
+	if (!job->is_by_socket && scenario->has_variants && world_chance(DICE_SCENARIO, 0.3))
+		/* never in the first */
+		job->absent_in = (uint8_t)(world_between(DICE_SCENARIO, 1, 7) << 1);
+	if (world_has(KIND_LOSSES) && world_chance(DICE_SCENARIO, 0.15)) {
+		job->unknown_from_mono_ms =
+		        job->appears_mono_ms + world_between(DICE_SCENARIO, 0, 30 * MINUTE_MS);
+		job->unknown_to_mono_ms =
+		        job->unknown_from_mono_ms + world_between(DICE_SCENARIO, 0, HOUR_MS);
 	}
 	job->state = WORD_PENDING;
 	world->n_open_jobs++;
@@ -173,7 +283,7 @@ static void make_hooks(const struct scenario *scenario)
 	        .on = event_set_by_name("*"),
 	        .attempts = 20,
 	        .timeout_ms = 30 * SECOND_MS,
-	        .parallel = scenario->n_jobs > 1000 ? 64 : (int)world_between(1, 8)};
+	        .parallel = scenario->n_jobs > 1000 ? 64 : (int)world_between(DICE_SCENARIO, 1, 8)};
 	/* One that gives up soon. */
 	world->hooks[2] = (struct world_hook){.name = "frail",
 	        .on = event_set_by_name("job.*") | event_set_by_name("account.*"),
@@ -182,8 +292,8 @@ static void make_hooks(const struct scenario *scenario)
 	        .parallel = 2};
 	if (scenario->n_jobs > 1000)
 		world->n_hooks = 1;
-	if (scenario->has_variants && world_chance(0.3))
-		world->hooks[2].absent_in = (uint8_t)(1 << world_between(1, 3));
+	if (scenario->has_variants && world_chance(DICE_SCENARIO, 0.3))
+		world->hooks[2].absent_in = (uint8_t)(1 << world_between(DICE_SCENARIO, 1, 3));
 }
 
 static void add_plan(int64_t at_mono_ms, enum plan_kind kind, int64_t value)
@@ -201,26 +311,48 @@ static int plan_compare(const void *a, const void *b)
 	return (x->at_mono_ms > y->at_mono_ms) - (x->at_mono_ms < y->at_mono_ms);
 }
 
-static void make_plans(const struct scenario *scenario)
+/* A refresh token is revoked, and somebody comes to put another one into the file. */
+static void plan_secrets(int64_t from, int64_t until)
+{
+	for (size_t i = 0; i < world->n_grants; i++) {
+		int64_t at = world_between(DICE_SCENARIO, from, until);
+
+		if (!world_chance(DICE_SCENARIO, 0.4) || world->n_plans + 2 > WORLD_PLANS_MAX)
+			continue;
+		if (world_chance(DICE_SCENARIO, 0.8))
+			add_plan(at, PLAN_REVOKE, (int64_t)i);
+		at += world_between(DICE_SCENARIO, 0, 4 * HOUR_MS);
+		add_plan(at < until ? at : until, PLAN_SECRET, (int64_t)i);
+	}
+}
+
+static void make_plans(void)
 {
 	int64_t until = world->trouble_until_mono_ms, from = world->mono_ms;
-	size_t n_variants = scenario->has_plans ? world_below(8) : 0;
-	size_t n_stops = scenario->has_plans ? world_below(3) : 0;
-	size_t n_jumps = scenario->has_faults ? world_below(5) : 0;
+	uint64_t days = 1 + (uint64_t)((until - from) / DAY_MS);
+	size_t n_variants = world_has(KIND_RELOADS) ? world_below(DICE_SCENARIO, 8 + 2 * days) : 0;
+	size_t n_stops = world_has(KIND_STOPS) ? world_below(DICE_SCENARIO, 3 + days / 2) : 0;
+	size_t n_jumps = world_has(KIND_CLOCKS) ? world_below(DICE_SCENARIO, 5 + days) : 0;
+	size_t n_suspends = world_has(KIND_CLOCKS) ? world_below(DICE_SCENARIO, 3) : 0;
 
 	for (size_t i = 0; i < n_variants; i++)
-		add_plan(world_between(from, until), PLAN_VARIANT,
-		        world_between(0, WORLD_VARIANTS - 1));
+		add_plan(world_between(DICE_SCENARIO, from, until), PLAN_VARIANT,
+		        world_between(DICE_SCENARIO, 0, WORLD_VARIANTS - 1));
 	if (n_variants > 0) {
-		add_plan(world_between(from, until), PLAN_BAD_CONFIG, 0);
+		add_plan(world_between(DICE_SCENARIO, from, until), PLAN_BAD_CONFIG, 0);
 		add_plan(until, PLAN_VARIANT, 0);
 	}
 	for (size_t i = 0; i < n_stops; i++)
-		add_plan(world_between(from, until), PLAN_STOP, 0);
+		add_plan(world_between(DICE_SCENARIO, from, until), PLAN_STOP, 0);
 	for (size_t i = 0; i < n_jumps; i++)
-		add_plan(world_between(from, until), PLAN_WALL,
-		        world_between(-3 * HOUR_MS, 3 * HOUR_MS) * (world_chance(0.2) ? 24 : 1));
-	for (size_t i = 0; scenario->has_plans && i < world->n_accounts; i++) {
+		add_plan(world_between(DICE_SCENARIO, from, until), PLAN_WALL,
+		        world_between(DICE_SCENARIO, -3 * HOUR_MS, 3 * HOUR_MS) *
+		                (world_chance(DICE_SCENARIO, 0.2) ? 24 : 1));
+	plan_secrets(from, until);
+	for (size_t i = 0; i < n_suspends; i++)
+		add_plan(world_between(DICE_SCENARIO, from, until), PLAN_SUSPEND,
+		        world_between(DICE_SCENARIO, SECOND_MS, 10 * HOUR_MS));
+	for (size_t i = 0; i < world->n_accounts; i++) {
 		for (int k = 0; k + 1 < world->accounts[i].n_tokens; k++)
 			add_plan(world->accounts[i].token_follows_mono_ms[k], PLAN_TOKEN,
 			        (int64_t)i);
@@ -243,12 +375,17 @@ static void drop_unplanned_tokens(void)
 	}
 }
 
+void scenario_settle(struct scenario *scenario)
+{
+	scenario->n_accounts = scenario->n_jobs < 4 ? 2 : scenario->n_jobs > 1000 ? 10 : 4;
+}
+
 void scenario_make(const struct scenario *scenario)
 {
 	world->trouble_until_mono_ms = world->mono_ms + scenario->days_ms;
 	world->deadline_mono_ms = world->trouble_until_mono_ms + REST_MS;
-	world->has_faults = scenario->has_faults;
-	world->has_clients = scenario->has_clients;
+	world->kinds = scenario->kinds;
+	world->pace_ms = scenario->days_ms / 600 < MINUTE_MS ? MINUTE_MS : scenario->days_ms / 600;
 	world->n_accounts = scenario->n_accounts;
 	world->n_jobs = scenario->n_jobs;
 	make_datacenters(scenario);
@@ -258,14 +395,16 @@ void scenario_make(const struct scenario *scenario)
 			world->deadline_mono_ms =
 			        world->trouble_until_mono_ms + REST_MS + CREDITS_MS;
 	}
+	share_credits();
 	for (size_t i = 0; i < world->n_jobs; i++)
 		make_job(i, scenario);
 	make_hooks(scenario);
-	make_plans(scenario);
-	if (scenario->has_faults)
-		make_fullness();
+	make_plans();
+	make_fullness();
 	drop_unplanned_tokens();
 	for (size_t i = 0; i < world->n_accounts; i++)
 		scenario_write_token((int)i);
+	for (size_t i = 0; i < world->n_grants; i++)
+		scenario_write_secrets((int)i);
 	scenario_write_config(0);
 }

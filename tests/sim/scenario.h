@@ -9,22 +9,24 @@
 #include <stdint.h>
 
 #include "core/event.h"
+#include "kinds.h"
 
 struct scenario {
 	size_t n_jobs;
 	size_t n_accounts;
 	int64_t days_ms;   /* how long there are troubles */
-	bool has_faults;   /* of Zoho's, hooks', the clock's */
-	bool has_plans;    /* reloads, stops, new tokens */
 	bool has_variants; /* configurations differ in jobs and hooks, too */
-	bool has_clients;
+	kind_set kinds;    /* of trouble */
 };
 
+/* What follows from the number of jobs. */
+void scenario_settle(struct scenario *scenario);
 /* Into the fresh world, whose dir is set. */
 void scenario_make(const struct scenario *scenario);
 /* The file of a variant of the configuration. -1: one that is refused. */
 void scenario_write_config(int variant);
 void scenario_write_token(int account);
+void scenario_write_secrets(int grant);
 char *scenario_config_path(void); /* the caller's */
 /* The job is in that variant. */
 bool scenario_has_job(int variant, int job);

@@ -29,12 +29,26 @@ static void write_file(const char *path, const char *bytes, size_t len)
 void scenario_write_token(int account)
 {
 	const struct world_account *a = &world->accounts[account];
-	cleanup(mem_free_p) char *text = mem_printf("1000.%s.%d\n", a->name, a->n_written);
+	cleanup(mem_free_p) char *text =
+	        mem_printf("1000." WORLD_CANARY ".%s.%d\n", a->name, a->n_written);
 	cleanup(mem_free_p) char *path = mem_printf("%s/%s.token", world->dir, a->name);
 	cleanup(mem_free_p) char *other = mem_printf("%s/%s.other", world->dir, a->name);
 
 	write_file(path, text, strlen(text));
 	write_file(other, text, strlen(text));
+}
+
+void scenario_write_secrets(int number)
+{
+	const struct world_grant *grant = &world->grants[number];
+	cleanup(mem_free_p) char *secret = mem_printf(WORLD_CANARY ".c%d\n", number);
+	cleanup(mem_free_p) char *refresh =
+	        mem_printf("1000." WORLD_CANARY ".r%d.%d\n", number, grant->secret);
+	cleanup(mem_free_p) char *secret_path = mem_printf("%s/g%d.secret", world->dir, number);
+	cleanup(mem_free_p) char *refresh_path = mem_printf("%s/g%d.refresh", world->dir, number);
+
+	write_file(secret_path, secret, strlen(secret));
+	write_file(refresh_path, refresh, strlen(refresh));
 }
 
 char *scenario_config_path(void)
@@ -94,12 +108,18 @@ static void write_account(struct buf *out, int variant, size_t i)
 	bool has_job = false;
 
 	buf_addf(out,
-	        "  %s:\n    datacenter: %s\n    service: bigin\n    access_token_file: %s.%s\n"
-	        "    max_in_flight: %d\n    poll: {min_interval: "
-	        "%" PRId64 "ms, max_interval: 5m}\n",
-	        account->name, world->datacenters[account->datacenter].name, account->name,
-	        account->has_other_file[variant] ? "other" : "token",
+	        "  %s:\n    datacenter: %s\n    service: bigin\n    max_in_flight: %d\n"
+	        "    poll: {min_interval: %" PRId64 "ms, max_interval: 5m}\n",
+	        account->name, world->datacenters[account->datacenter].name,
 	        account->max_in_flight[variant], account->min_interval_ms[variant]);
+	if (account->grant < 0)
+		buf_addf(out, "    access_token_file: %s.%s\n", account->name,
+		        account->has_other_file[variant] ? "other" : "token");
+	else
+		buf_addf(out,
+		        "    client_id: client-%d\n    client_secret_file: g%d.secret\n"
+		        "    refresh_token_file: g%d.refresh\n",
+		        account->grant, account->grant, account->grant);
 	buf_addf(out, "    credits_per_day: %d\n",
 	        account->credits ? account->credits : PLENTY_OF_CREDITS);
 	for (size_t k = 0; k < world->n_jobs; k++) {

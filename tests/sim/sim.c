@@ -1,174 +1,73 @@
-/*
- * The simulation's command line: which histories to run, what came of them, and how to run a bad
- * one again.
- */
+/* The simulation's command line: which histories to run, and how. */
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "history.h"
+#include "run.h"
+#include "util/buf.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "world.h"
 
 static const char usage[] =
-        "Usage: sim [options]\n"
+        "Usage: ./dev simulate [options]\n"
         "\n"
-        "Runs the daemon in a simulated world on virtual time; exits 0 if all was well.\n"
+        "Runs the daemon in a simulated world on virtual time, and judges each step. The seed "
+        "makes\n"
+        "the world: servers, disk, clock, hooks, people, kills. Exits 0 if all was well; else "
+        "tells\n"
+        "what was wrong, makes the history small while it fails like that, and prints the command\n"
+        "line that runs it again. docs/testing.md says what is judged.\n"
         "\n"
-        "      --seed N          one history (default 1)\n"
-        "      --seeds A-B       those of all these seeds\n"
-        "      --jobs N          how many jobs (default 12)\n"
-        "      --virtual-days D  how long there are troubles (default 0.5)\n"
-        "      --calm            no troubles, no reloads, no clients, no kills\n"
-        "      --no-kills        lives end by themselves alone\n"
-        "      --steps           one history for each step of the first life: killed there\n"
-        "      --reloads         likewise for each turn: reloaded with another configuration\n"
-        "      --stops           likewise for each turn: told to stop\n"
+        "  ./dev simulate --seeds 1-100             a hundred virtual weeks\n"
+        "  ./dev simulate --seeds 1-1000000         as many as the night has room for\n"
+        "  ./dev simulate --seed 7 --verbose        one, with the daemon's log\n"
+        "  ./dev simulate --steps --calm --jobs 3 --virtual-days 0.01\n"
+        "                                           killed at each step of a quiet life\n"
+        "  ./dev simulate --plants --seeds 1-20     each planted fault, until it is caught\n"
+        "\n"
+        "Which histories:\n"
+        "      --seed N, --seeds A-B\n"
+        "      --jobs N          how many jobs (default 16)\n"
+        "      --virtual-days D  how long there are troubles (default 7)\n"
+        "      --without KINDS   of trouble, with commas between; these there are:\n"
+        "%s"
+        "      --calm            none of them\n"
+        "      --ends ENDS       how the first lives end, instead of what the seed says, with "
+        "commas\n"
+        "                        between: SECOND+STEP, killed at that step after that second;\n"
+        "                        then eSTEP (an I/O error) or ESTEP (all calls fail from there);\n"
+        "                        then c (what was not synced may be lost). none: by themselves\n"
+        "      --reload-at TURN  of the first life: reloaded with another configuration\n"
+        "      --stop-at TURN    likewise: told to stop\n"
+        "Every place of one life:\n"
+        "      --steps           one history for each step: killed there (or as --ends says)\n"
+        "      --reloads         likewise for each turn: reloaded there\n"
+        "      --stops           likewise: told to stop\n"
         "      --every N         not each of them, but one in N\n"
-        "      --kill-at STEP    one of these histories\n"
-        "      --reload-at TURN\n"
-        "      --stop-at TURN\n"
-        "      --power-cut       whoever is killed loses what was not synced\n"
-        "      --plant FAULT     with a planted fault (--plant help names them)\n"
+        "Planted faults:\n"
+        "      --plant FAULT     with this one (--plant help names them)\n"
         "      --plants          with each of them, until it is caught\n"
+        "How:\n"
+        "      --workers N       so many histories side by side (default: one for each core)\n"
+        "      --failures N      ends after so many (default 5)\n"
+        "      --no-shrink       leaves a history that fails as it is\n"
+        "      --each            one line for each history\n"
         "      --verbose         the daemon's log to stderr\n"
-        "  -h, --help            print this and exit\n";
+        "  -h, --help            prints this and exits\n";
 
-enum { BAD_MAX = 5 }; /* failures after which the rest would only be more of them */
-
-enum sweep { SWEEP_NONE, SWEEP_STEPS, SWEEP_RELOADS, SWEEP_STOPS };
+enum { EACH_MAX = 10 }; /* so few are told one by one */
 
 struct options {
-	struct history history;
-	uint64_t first_seed, last_seed;
+	struct run run;
 	enum sweep sweep;
 	int64_t every; /* of a sweep */
 	bool is_calm, wants_plants;
 	double days;
 };
-
-/* ---- one history ---- */
-
-static void print_replay(const struct history *history, const struct options *options)
-{
-	printf("  replay: sim --seed %llu --jobs %zu --virtual-days %g",
-	        (unsigned long long)history->seed, history->scenario.n_jobs, options->days);
-	if (options->is_calm)
-		printf(" --calm");
-	else if (!history->has_kills)
-		printf(" --no-kills");
-	if (history->kill_at_step)
-		printf(" --kill-at %lld", (long long)history->kill_at_step);
-	if (history->reload_at_turn)
-		printf(" --reload-at %lld", (long long)history->reload_at_turn);
-	if (history->stop_at_turn)
-		printf(" --stop-at %lld", (long long)history->stop_at_turn);
-	if (history->is_power_cut)
-		printf(" --power-cut");
-	if (history->plant != PLANT_NONE)
-		printf(" --plant %s", plant_name(history->plant));
-	printf(" --verbose\n");
-}
-
-static bool run(const struct history *history, const struct options *options, bool is_quiet,
-        struct history_result *result)
-{
-	history_run(history, result);
-	if (!result->is_good) {
-		printf("seed %llu FAILED: %s\n", (unsigned long long)history->seed,
-		        result->failure);
-		print_replay(history, options);
-	} else if (!is_quiet) {
-		printf("seed %llu: %d lives, %lld polls, %lld events, %lld programs, %lld commits, "
-		       "%lld requests of clients\n",
-		        (unsigned long long)history->seed, result->n_lives,
-		        (long long)result->n_polls, (long long)result->n_events,
-		        (long long)result->n_runs, (long long)result->n_commits,
-		        (long long)result->n_requests);
-	}
-	fflush(stdout);
-	return result->is_good;
-}
-
-/* ---- many ---- */
-
-static int run_seeds(const struct options *options)
-{
-	int n_bad = 0;
-
-	for (uint64_t seed = options->first_seed; seed <= options->last_seed && n_bad < BAD_MAX;
-	        seed++) {
-		struct history history = options->history;
-		struct history_result result;
-
-		history.seed = seed;
-		n_bad += !run(&history, options, false, &result);
-	}
-	return n_bad == 0 ? 0 : 1;
-}
-
-/* Every step or turn that the first life has when nothing happens at any of them. */
-static int run_sweep(const struct options *options)
-{
-	struct history history = options->history;
-	struct history_result result;
-	int64_t n, n_bad = 0;
-
-	history.has_kills = false;
-	if (!run(&history, options, false, &result))
-		return 1;
-	n = options->sweep == SWEEP_STEPS ? result.n_steps : result.n_turns;
-	for (int64_t i = 1; i <= n && n_bad < BAD_MAX; i += options->every) {
-		history.kill_at_step = options->sweep == SWEEP_STEPS ? i : 0;
-		history.reload_at_turn = options->sweep == SWEEP_RELOADS ? i : 0;
-		history.stop_at_turn = options->sweep == SWEEP_STOPS ? i : 0;
-		n_bad += !run(&history, options, true, &result);
-	}
-	printf("%lld places, one in %lld tried, %lld bad\n", (long long)n,
-	        (long long)options->every, (long long)n_bad);
-	return n_bad == 0 ? 0 : 1;
-}
-
-/* True: caught, and for its own sake. */
-static bool is_caught(const struct options *options, enum plant plant)
-{
-	struct history history = options->history;
-	struct history_result result;
-
-	history.plant = plant;
-	for (history.seed = options->first_seed; history.seed <= options->last_seed;
-	        history.seed++) {
-		history_run(&history, &result);
-		if (result.is_good)
-			continue;
-		bool is_it = plant_explains(plant, result.failure);
-
-		printf("%s: %s with seed %llu: %s\n", plant_name(plant),
-		        is_it ? "caught" : "NOT CAUGHT, but something else,",
-		        (unsigned long long)history.seed, result.failure);
-		return is_it;
-	}
-	printf("%s: NOT CAUGHT with seeds %llu to %llu\n", plant_name(plant),
-	        (unsigned long long)options->first_seed, (unsigned long long)options->last_seed);
-	return false;
-}
-
-/*
- * Each must be caught within a few histories, or the simulation is blind to it; and all must be
- * well with the same histories when nothing is planted, or catching would mean nothing.
- */
-static int run_plants(const struct options *options)
-{
-	int n_missed = run_seeds(options);
-
-	for (int plant = PLANT_NONE + 1; plant < PLANTS; plant++) {
-		n_missed += !is_caught(options, (enum plant)plant);
-		fflush(stdout);
-	}
-	return n_missed == 0 ? 0 : 1;
-}
 
 /* ---- the command line ---- */
 
@@ -193,38 +92,95 @@ static void read_seeds(struct options *options, const char *text)
 	cleanup(mem_free_p) char *first =
 	        mem_strndup(text, dash ? (size_t)(dash - text) : strlen(text));
 
-	options->first_seed = (uint64_t)number(first);
-	options->last_seed = dash ? (uint64_t)number(dash + 1) : options->first_seed;
-	if (options->last_seed < options->first_seed)
+	options->run.first_seed = (uint64_t)number(first);
+	options->run.last_seed = dash ? (uint64_t)number(dash + 1) : options->run.first_seed;
+	if (options->run.last_seed < options->run.first_seed)
 		refuse("the last seed is before the first");
+}
+
+static void read_end(struct history *history, const char *text)
+{
+	struct life_end *end = &history->ends[history->n_ends++];
+	char letter;
+	int n = 0;
+
+	if (sscanf(text, "%" SCNd64 "+%" SCNd64 "%n", &end->from_s, &end->kill_step, &n) != 2)
+		refuse("--ends: SECOND+STEP was expected");
+	text += n;
+	if (sscanf(text, "%1[eE]%" SCNd64 "%n", &letter, &end->fail_step, &n) == 2) {
+		end->is_lasting = letter == 'E';
+		text += n;
+	}
+	end->is_power_cut = *text == 'c';
+	text += end->is_power_cut;
+	if (*text || end->from_s < 0 || end->kill_step < 0 || end->fail_step < 0)
+		refuse("--ends: something is wrong behind a step");
+}
+
+static void read_ends(struct options *options, const char *text)
+{
+	cleanup(mem_free_p) char *copy = mem_strdup(text);
+	char *rest = copy, *word;
+
+	options->run.has_ends = true;
+	if (strcmp(text, "none") == 0)
+		return;
+	while ((word = strsep(&rest, ","))) {
+		if (options->run.history.n_ends == HISTORY_ENDS_MAX)
+			refuse("--ends: too many");
+		read_end(&options->run.history, word);
+	}
+}
+
+static void read_without(struct options *options, const char *names)
+{
+	kind_set without;
+
+	if (!kinds_read(names, &without))
+		refuse("--without: there is no such kind of trouble");
+	options->run.history.scenario.kinds &= ~without;
 }
 
 static void read_plant(struct options *options, const char *name)
 {
-	options->history.plant = plant_by_name(name);
-	if (options->history.plant != PLANTS)
+	options->run.history.plant = plant_by_name(name);
+	if (options->run.history.plant != PLANTS)
 		return;
 	for (int plant = PLANT_NONE + 1; plant < PLANTS; plant++)
 		puts(plant_name((enum plant)plant));
 	exit(strcmp(name, "help") == 0 ? 0 : 2);
 }
 
+static void __attribute__((noreturn)) explain(void)
+{
+	cleanup(buf_deinit) struct buf kinds = {0};
+
+	for (int kind = 0; kind < KINDS; kind++)
+		buf_addf(&kinds, "                          %-10s %s\n", kind_name((enum kind)kind),
+		        kind_help((enum kind)kind));
+	printf(usage, kinds.data);
+	exit(0);
+}
+
 enum {
 	SEEDS = 1000,
 	JOBS,
 	DAYS,
+	WITHOUT,
 	CALM,
-	NO_KILLS,
+	ENDS,
 	STEPS,
 	RELOADS,
 	STOPS,
 	EVERY,
-	KILL_AT,
 	RELOAD_AT,
 	STOP_AT,
-	POWER_CUT,
 	PLANT,
 	ALL_PLANTS,
+	WORKERS,
+	FAILURES,
+	NO_SHRINK,
+	EACH,
 	VERBOSE
 };
 
@@ -233,26 +189,62 @@ static const struct option long_options[] = {
         {"seeds", required_argument, NULL, SEEDS},
         {"jobs", required_argument, NULL, JOBS},
         {"virtual-days", required_argument, NULL, DAYS},
+        {"without", required_argument, NULL, WITHOUT},
         {"calm", no_argument, NULL, CALM},
-        {"no-kills", no_argument, NULL, NO_KILLS},
+        {"ends", required_argument, NULL, ENDS},
         {"steps", no_argument, NULL, STEPS},
         {"reloads", no_argument, NULL, RELOADS},
         {"stops", no_argument, NULL, STOPS},
         {"every", required_argument, NULL, EVERY},
-        {"kill-at", required_argument, NULL, KILL_AT},
         {"reload-at", required_argument, NULL, RELOAD_AT},
         {"stop-at", required_argument, NULL, STOP_AT},
-        {"power-cut", no_argument, NULL, POWER_CUT},
         {"plant", required_argument, NULL, PLANT},
         {"plants", no_argument, NULL, ALL_PLANTS},
+        {"workers", required_argument, NULL, WORKERS},
+        {"failures", required_argument, NULL, FAILURES},
+        {"no-shrink", no_argument, NULL, NO_SHRINK},
+        {"each", no_argument, NULL, EACH},
         {"verbose", no_argument, NULL, VERBOSE},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
 };
 
+static void read_run_option(struct options *options, int option)
+{
+	struct run *run = &options->run;
+
+	switch (option) {
+	case PLANT:
+		read_plant(options, optarg);
+		break;
+	case ALL_PLANTS:
+		options->wants_plants = true;
+		break;
+	case WORKERS:
+		run->n_workers = (int)number(optarg);
+		break;
+	case FAILURES:
+		run->n_failures_max = number(optarg);
+		break;
+	case NO_SHRINK:
+		run->is_shrinking = false;
+		break;
+	case EACH:
+		run->tells_each = true;
+		break;
+	case VERBOSE:
+		run->history.is_verbose = true;
+		break;
+	case 'h':
+		explain();
+	default:
+		exit(2);
+	}
+}
+
 static void read_option(struct options *options, int option)
 {
-	struct history *history = &options->history;
+	struct history *history = &options->run.history;
 
 	switch (option) {
 	case SEEDS:
@@ -264,17 +256,17 @@ static void read_option(struct options *options, int option)
 	case DAYS:
 		options->days = strtod(optarg, NULL);
 		break;
+	case WITHOUT:
+		read_without(options, optarg);
+		break;
 	case CALM:
 		options->is_calm = true;
 		break;
-	case NO_KILLS:
-		history->has_kills = false;
+	case ENDS:
+		read_ends(options, optarg);
 		break;
 	case EVERY:
 		options->every = number(optarg);
-		break;
-	case KILL_AT:
-		history->kill_at_step = number(optarg);
 		break;
 	case RELOAD_AT:
 		history->reload_at_turn = number(optarg);
@@ -282,63 +274,56 @@ static void read_option(struct options *options, int option)
 	case STOP_AT:
 		history->stop_at_turn = number(optarg);
 		break;
-	case POWER_CUT:
-		history->is_power_cut = true;
-		break;
-	case PLANT:
-		read_plant(options, optarg);
-		break;
-	case ALL_PLANTS:
-		options->wants_plants = true;
-		break;
-	case VERBOSE:
-		history->is_verbose = true;
-		break;
-	case 'h':
-		fputs(usage, stdout);
-		exit(0);
 	case STEPS:
 	case RELOADS:
 	case STOPS:
 		options->sweep = (enum sweep)(SWEEP_STEPS + option - STEPS);
 		break;
 	default:
-		exit(2);
+		read_run_option(options, option);
 	}
 }
 
 static void settle(struct options *options)
 {
-	struct scenario *scenario = &options->history.scenario;
+	struct scenario *scenario = &options->run.history.scenario;
 
 	if (scenario->n_jobs < 1 || scenario->n_jobs >= WORLD_JOBS_MAX)
 		refuse("--jobs: that many are not possible");
 	if (options->every < 1)
 		refuse("--every: 1 at least");
+	if (options->run.n_workers < 1 || options->run.n_workers > 64)
+		refuse("--workers: 1 to 64");
 	if (!(options->days > 0.001 && options->days < 100))
 		refuse("--virtual-days: more than 0.001 and less than 100 were expected");
 	scenario->days_ms = (int64_t)(options->days * 86400 * 1000);
-	scenario->n_accounts = scenario->n_jobs < 4 ? 2 : scenario->n_jobs > 1000 ? 10 : 4;
-	scenario->has_faults = scenario->has_plans = scenario->has_clients = !options->is_calm;
-	/* Also for a calm world's reloads: what they change. */
-	scenario->has_variants = !options->is_calm || options->sweep == SWEEP_RELOADS ||
-	                         options->history.reload_at_turn > 0;
 	if (options->is_calm)
-		options->history.has_kills = false;
-	options->history.seed = options->first_seed;
+		scenario->kinds = 0;
+	/* Also for a calm world's reloads: what they change. */
+	scenario->has_variants = scenario->kinds >> KIND_RELOADS & 1 ||
+	                         options->sweep == SWEEP_RELOADS ||
+	                         options->run.history.reload_at_turn > 0;
+	scenario_settle(scenario);
+	options->run.history.seed = options->run.first_seed;
+	options->run.tells_each |= options->run.last_seed - options->run.first_seed < EACH_MAX;
 }
 
 int main(int argc, char **argv)
 {
 	struct options options = {
-	        .history = {.scenario = {.n_jobs = 12}, .has_kills = true},
-	        .first_seed = 1,
-	        .last_seed = 1,
-	        .days = 0.5,
+	        .run = {.history = {.scenario = {.n_jobs = 16, .kinds = KINDS_ALL}},
+	                .first_seed = 1,
+	                .last_seed = 1,
+	                .n_workers = (int)sysconf(_SC_NPROCESSORS_ONLN),
+	                .n_failures_max = 5,
+	                .is_shrinking = true},
+	        .days = 7,
 	        .every = 1,
 	};
 	int option;
 
+	if (argc == 1)
+		explain();
 	while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1)
 		read_option(&options, option);
 	if (optind < argc)
@@ -346,6 +331,7 @@ int main(int argc, char **argv)
 	settle(&options);
 	world_map();
 	if (options.wants_plants)
-		return run_plants(&options);
-	return options.sweep ? run_sweep(&options) : run_seeds(&options);
+		return run_plants(&options.run);
+	return options.sweep ? run_sweep(&options.run, options.sweep, options.every)
+	                     : run_seeds(&options.run);
 }

@@ -63,8 +63,9 @@ void world_reset(uint64_t seed)
 	if (madvise(world, sizeof(*world), MADV_REMOVE) != 0)
 		memset(world, 0, sizeof(*world));
 	world->seed = seed;
-	rng_seed(&world->rng, seed);
-	world->mono_ms = 1000 * 1000;
+	for (uint64_t dice = 0; dice < DICES; dice++)
+		rng_seed(&world->rngs[dice], seed * DICES + dice);
+	world->mono_ms = WORLD_START_MONO_MS;
 	world->wall_ms = INT64_C(1795500000000); /* November 2026 */
 }
 
@@ -81,19 +82,47 @@ void world_advance_to(int64_t mono_ms)
 	world->mono_ms = mono_ms;
 }
 
-uint64_t world_below(uint64_t bound)
+uint64_t world_below(enum dice dice, uint64_t bound)
 {
-	return rng_below(&world->rng, bound);
+	return rng_below(&world->rngs[dice], bound);
 }
 
-bool world_chance(double probability)
+bool world_chance(enum dice dice, double probability)
 {
-	return rng_unit(&world->rng) < probability;
+	return rng_unit(&world->rngs[dice]) < probability;
 }
 
-int64_t world_between(int64_t lo, int64_t hi)
+int64_t world_between(enum dice dice, int64_t lo, int64_t hi)
 {
-	return hi <= lo ? lo : lo + (int64_t)world_below((uint64_t)(hi - lo) + 1);
+	return hi <= lo ? lo : lo + (int64_t)world_below(dice, (uint64_t)(hi - lo) + 1);
+}
+
+bool world_has(enum kind kind)
+{
+	return world->kinds >> kind & 1;
+}
+
+bool world_may(enum kind kind)
+{
+	return world_has(kind) && world->mono_ms < world->trouble_until_mono_ms;
+}
+
+void world_happened(enum happening happening)
+{
+	world->n_happened[happening]++;
+}
+
+void world_suspend(int64_t ms)
+{
+	world_advance_to(world->mono_ms + ms);
+	world->woken_mono_ms = world->mono_ms;
+	world->deadline_mono_ms += ms;
+	for (size_t i = 0; i < world->n_jobs; i++)
+		world->jobs[i].heard_mono_ms += ms;
+	for (size_t i = 0; i < world->n_accounts; i++)
+		world->accounts[i].well_from_mono_ms += ms;
+	for (size_t i = 0; i < world->n_datacenters; i++)
+		world->datacenters[i].well_from_mono_ms += ms;
 }
 
 const struct trouble *world_trouble(const struct trouble *troubles, size_t n, int64_t mono_ms)
@@ -120,13 +149,28 @@ bool world_disk_is_full(void)
 	return world_disk_was_full(0);
 }
 
+static void count_kill(void)
+{
+	bool is_start = world->turn == 0;
+
+	if (is_start)
+		world_happened(world->was_killed_at_start ? HAPPENED_KILL_AT_START_AGAIN
+		                                          : HAPPENED_KILL_AT_START);
+	else
+		world_happened(HAPPENED_KILL);
+	world->was_killed_at_start = is_start;
+	world->was_killed = true;
+}
+
 void world_step(const char *what)
 {
 	world->step++;
-	if (world->end.kill_at_step != world->step)
+	if (world->mono_ms < world->end.from_mono_ms)
+		return;
+	if (++world->end_step != world->end.kill_at_step)
 		return;
 	fprintf(stderr, "sim: killed at step %lld: %s\n", (long long)world->step, what);
-	world->was_killed = true;
+	count_kill();
 	if (world->end.is_power_cut)
 		fake_disk_cut_power();
 	raise(SIGKILL);
@@ -147,7 +191,7 @@ static void note(const char *format, va_list args)
 	snprintf(world->failure, sizeof(world->failure),
 	        "%s (life %d, step %lld, turn %lld, %lld s after the start)", words, world->life,
 	        (long long)world->step, (long long)world->turn,
-	        (long long)(world->mono_ms / 1000 - 1000));
+	        (long long)((world->mono_ms - WORLD_START_MONO_MS) / 1000));
 }
 
 void world_fail(const char *format, ...)
@@ -181,15 +225,21 @@ int world_find_account(const char *name)
 	               : -1;
 }
 
-int world_find_job(int account, const char *id)
+int world_find_job_by_id(const char *id)
 {
 	/* Its number is in the last six digits. */
 	size_t len = id ? strlen(id) : 0;
 	long n = len >= 6 ? strtol(id + len - 6, NULL, 10) : -1;
 
-	if (n < 0 || (size_t)n >= world->n_jobs || strcmp(world->jobs[n].id, id) != 0)
-		return -1;
-	return world->jobs[n].account == account ? (int)n : -1;
+	return n >= 0 && (size_t)n < world->n_jobs && strcmp(world->jobs[n].id, id) == 0 ? (int)n
+	                                                                                 : -1;
+}
+
+int world_find_job(int account, const char *id)
+{
+	int job = world_find_job_by_id(id);
+
+	return job >= 0 && world->jobs[job].account == account ? job : -1;
 }
 
 int world_find_hook(const char *name)

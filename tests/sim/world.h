@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/event.h"
+#include "kinds.h"
 #include "store/store.h"
 #include "util/clock.h"
 #include "util/rng.h"
@@ -28,13 +29,32 @@ enum {
 	WORLD_HOOKS = 3,
 	WORLD_VARIANTS =
 	        4, /* configurations that reloads go between; the last life ends in the first */
-	WORLD_TROUBLES_MAX = 6,
+	WORLD_TROUBLES_MAX = 64,
 	WORLD_PHASES_MAX = 6,
 	WORLD_TOKENS_MAX = 4,
-	WORLD_PLANS_MAX = 64,
+	WORLD_PLANS_MAX = 128,
 	WORLD_CREDITS_MAX = 512,
+	WORLD_GRANTS_MAX = 8,
+	WORLD_GRANT_TOKENS_MAX = 32,
 	WORLD_READERS = 3,
 	WORLD_NO_JOB = -1,
+	WORLD_START_MONO_MS = 1000 * 1000,
+};
+
+/*
+ * Who throws dice: each with its own sequence, so that leaving out one kind of trouble does not
+ * change all the others.
+ */
+enum dice {
+	DICE_SCENARIO,
+	DICE_ENDS,
+	DICE_ZOHO,
+	DICE_HOOKS,
+	DICE_DISK,
+	DICE_CLIENTS,
+	DICE_CLOCK,
+	DICE_DAEMON,
+	DICES,
 };
 
 /* The words of a job's state, by number: as small as the evidence wants them. */
@@ -69,6 +89,10 @@ enum trouble_kind {
 	TROUBLE_THROTTLED,
 	TROUBLE_SCOPE,
 	TROUBLE_PERMISSION,
+	/* of a grant */
+	TROUBLE_TOKENS_THROTTLED,
+	TROUBLE_TOKENS_UNREACHABLE,
+	TROUBLE_TOKENS_GARBLED,
 	/* of the disk */
 	TROUBLE_FULL,
 };
@@ -76,6 +100,7 @@ enum trouble_kind {
 struct trouble {
 	int64_t from_mono_ms, to_mono_ms;
 	enum trouble_kind kind;
+	bool is_flapping;
 };
 
 struct world_datacenter {
@@ -86,9 +111,36 @@ struct world_datacenter {
 	int64_t well_from_mono_ms; /* by when the daemon should have noticed that it is well */
 };
 
+/* In every secret and every token: to be found nowhere but in requests to Zoho. */
+#define WORLD_CANARY "canary4711"
+
+struct world_token {
+	int64_t ends_mono_ms;
+	int secret;    /* the refresh token that it was made from */
+	bool is_given; /* the daemon has it */
+	bool is_foreign;
+};
+
+/* What access tokens are made from; accounts of one data center may share it. */
+struct world_grant {
+	int datacenter;
+	int secret; /* the number of the refresh token that is in the file, and good */
+	bool is_revoked;
+	struct trouble troubles[WORLD_TROUBLES_MAX];
+	size_t n_troubles;
+	struct world_token tokens[WORLD_GRANT_TOKENS_MAX]; /* a ring: the last ones */
+	int n_made;
+
+	int64_t asked_mono_ms[5]; /* a ring: requests that came through */
+	int64_t n_asked;
+	int64_t held_until_mono_ms, given_mono_ms;
+	bool is_asking;
+};
+
 struct world_account {
 	char name[24];
 	int datacenter;
+	int grant; /* -1: its token is in a file */
 	int max_in_flight[WORLD_VARIANTS];
 	int64_t min_interval_ms[WORLD_VARIANTS];
 	bool has_other_file[WORLD_VARIANTS]; /* another path of the token's file */
@@ -100,11 +152,13 @@ struct world_account {
 
 	int credits;                              /* a day; 0 = so many that it does not matter */
 	int64_t spent_mono_ms[WORLD_CREDITS_MAX]; /* a ring: when the last ones were spent */
+	bool shares_credits;                      /* with an account that has few */
 	int64_t n_spent; /* since the daemon could last be wrong about the time */
 
 	/* In this life. */
 	bool has_asked;
 	int n_in_flight;
+	int64_t full_mono_ms;          /* when last as many were in flight as may be */
 	int64_t held_until_mono_ms;    /* told to wait; 0 = not so */
 	int64_t refused_since_mono_ms; /* 0 = not so; then probes go by other rules */
 	int64_t well_from_mono_ms;     /* as a data center's */
@@ -121,9 +175,11 @@ struct phase {
 struct world_job {
 	char id[JOB_ID_MAX + 1];
 	int account;
-	uint8_t absent_in; /* bits: variants of the configuration that lack it */
-	uint8_t hooks;     /* bits; 0 = the account's, which are all */
-	bool is_by_socket; /* never in the configuration */
+	uint8_t absent_in;       /* bits: variants of the configuration that lack it */
+	uint8_t hooks;           /* bits; 0 = the account's, which are all */
+	bool is_by_socket;       /* never in the configuration */
+	int64_t appears_mono_ms; /* then it is added, if by socket */
+	bool is_unknown;         /* Zoho said so in its last answer */
 	struct phase phases[WORLD_PHASES_MAX];
 	int n_phases;
 	int64_t unknown_from_mono_ms, unknown_to_mono_ms; /* Zoho says that there is no such job */
@@ -135,9 +191,10 @@ struct world_job {
 	int64_t next_poll_mono_ms; /* none sooner */
 	int64_t heard_mono_ms;     /* when something happened that puts off its next poll */
 	bool is_in_flight;
-	bool is_asked_for; /* by a client: may be sooner */
-	bool is_revived;   /* likewise, after it was LOST */
-	int refused_token; /* 1 + number: may be sooner with another; 0 = none */
+	int64_t due_mono_ms; /* as the daemon decided; 0 = not so, or not any more */
+	bool is_asked_for;   /* by a client: may be sooner */
+	bool is_revived;     /* likewise, after it was LOST */
+	int refused_token;   /* 1 + number: may be sooner with another; 0 = none */
 	bool is_paused_by_client, may_be_paused; /* surely; as a client may have had it */
 
 	/* What was committed, or found on disk. */
@@ -167,12 +224,24 @@ struct seen_delivery {
 	uint8_t hook;
 	uint8_t state; /* enum delivery_state */
 	uint16_t attempts, n_started;
-	bool is_running;    /* a program of it, in this life */
-	bool has_gone_well; /* a run of it exited 0, and the daemon was told */
+	uint16_t granted;    /* attempts when somebody last asked for another try */
+	bool may_be_retried; /* somebody asked for it: it may overtake, and come back from the dead
+	                      */
+	bool is_running;     /* a program of it, in this life */
+	bool has_gone_well;  /* a run of it exited 0, and the daemon was told */
 	bool has_failed_for_good;
 };
 
-enum plan_kind { PLAN_TOKEN, PLAN_VARIANT, PLAN_BAD_CONFIG, PLAN_WALL, PLAN_STOP };
+enum plan_kind {
+	PLAN_TOKEN,
+	PLAN_REVOKE,
+	PLAN_SECRET,
+	PLAN_VARIANT,
+	PLAN_BAD_CONFIG,
+	PLAN_WALL,
+	PLAN_SUSPEND,
+	PLAN_STOP
+};
 
 /* What the world will do of its own accord, by time. */
 struct plan {
@@ -194,28 +263,34 @@ struct world_hook {
 	uint8_t absent_in;
 };
 
-/* How a life ends, if not by itself. */
+/* How a life ends, if not by itself. Steps are counted from from_mono_ms on; 0 = not so. */
 struct world_end {
-	int64_t kill_at_step;   /* of this life; 0 = not so */
-	int64_t reload_at_turn; /* of this life; 0 = not so */
-	int64_t stop_at_turn;
-	bool is_power_cut;    /* what was not synced may be gone */
-	int64_t fail_at_step; /* a write or sync at this step or after it ends in an I/O error */
+	int64_t from_mono_ms;
+	int64_t kill_at_step;
+	int64_t fail_at_step; /* the next call of the disk ends in an I/O error */
+	bool is_lasting;      /* and all that follow */
+	bool is_power_cut;    /* what was not synced may be gone, however the life ends */
+	int64_t reload_at_turn, stop_at_turn; /* of this life */
 };
 
 struct world {
 	uint64_t seed;
-	struct rng rng;
+	struct rng rngs[DICES];
+	kind_set kinds; /* of trouble */
+	int64_t n_happened[HAPPENINGS];
 	int64_t mono_ms, wall_ms;
+	int64_t woken_mono_ms;         /* the last time that the clock went on without the daemon */
 	int64_t trouble_until_mono_ms; /* all is well on the other side from here on */
 	int64_t deadline_mono_ms;      /* all must be done by then */
+	int64_t pace_ms;               /* about how often clients do something */
 	char dir[128];
-	bool has_faults, has_clients;
 
 	struct world_datacenter datacenters[WORLD_DATACENTERS_MAX];
 	size_t n_datacenters;
 	struct world_account accounts[WORLD_ACCOUNTS_MAX];
 	size_t n_accounts;
+	struct world_grant grants[WORLD_GRANTS_MAX];
+	size_t n_grants;
 	struct world_job jobs[WORLD_JOBS_MAX];
 	size_t n_jobs;
 	struct world_hook hooks[WORLD_HOOKS];
@@ -233,8 +308,13 @@ struct world {
 	int life;
 	struct world_end end;
 	int64_t step, turn;
+	int64_t end_step;  /* steps since end.from_mono_ms */
 	int64_t busy_step; /* the step at the last sign of work */
-	bool was_killed, was_told_to_stop, is_over, had_io_error;
+	bool was_killed, was_told_to_stop, is_over, ended_of_error;
+	bool had_io_error, may_have_io_error; /* that it must notice; that it may */
+	int64_t told_to_stop_mono_ms, born_mono_ms;
+	size_t memory_bytes;      /* of the process, when it had settled; 0 = not yet */
+	bool was_killed_at_start; /* in this life, or the one before it while this one starts */
 
 	/* Evidence. */
 	char instance[17];
@@ -259,10 +339,18 @@ void world_reset(uint64_t seed);
 struct now world_now(void);
 /* Moves the clock forward; what the world planned for the way is the caller's. */
 void world_advance_to(int64_t mono_ms);
-uint64_t world_below(uint64_t bound);
-bool world_chance(double probability);
+uint64_t world_below(enum dice dice, uint64_t bound);
+bool world_chance(enum dice dice, double probability);
 /* lo <= . <= hi */
-int64_t world_between(int64_t lo, int64_t hi);
+int64_t world_between(enum dice dice, int64_t lo, int64_t hi);
+
+bool world_has(enum kind kind);
+/* The kind is on, and its time is not over. */
+bool world_may(enum kind kind);
+void world_happened(enum happening happening);
+/* The machine slept: nobody could do anything meanwhile. */
+void world_suspend(int64_t ms);
+
 const struct trouble *world_trouble(const struct trouble *troubles, size_t n, int64_t mono_ms);
 
 bool world_disk_is_full(void);
@@ -280,4 +368,6 @@ void world_note_failure(const char *format, ...) __attribute__((format(printf, 1
 /* -1 if there is none. */
 int world_find_account(const char *name);
 int world_find_job(int account, const char *id);
+/* Of whichever account. */
+int world_find_job_by_id(const char *id);
 int world_find_hook(const char *name);

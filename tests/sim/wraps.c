@@ -1,22 +1,23 @@
 /*
  * Between the daemon and its store (the linker's --wrap): evidence of what is written and
- * committed, places to die before and after a commit, and the planted faults.
+ * committed, places to die before and after a commit, and the faults that are planted there.
  */
 #include <errno.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/types.h>
+#include <unistd.h>
 
-#include "core/machine.h"
-#include "daemon/account.h"
+#include "daemon/control.h"
 #include "daemon/hooks.h"
 #include "evidence.h"
 #include "plant.h"
 #include "store/store.h"
 #include "util/clock.h"
+#include "util/err.h"
+#include "util/mem.h"
 #include "util/str.h"
-#include "wire/event.h"
-#include "wire/reply.h"
 
 int __real_store_open(const char *dir, struct store **out, struct buf *words);
 int __wrap_store_open(const char *dir, struct store **out, struct buf *words);
@@ -36,22 +37,13 @@ int __real_hooks_offer(void *arg, const struct store_event *event, const uint32_
         size_t n, uint32_t about);
 int __wrap_hooks_offer(void *arg, const struct store_event *event, const uint32_t *candidates,
         size_t n, uint32_t about);
-struct step __real_machine_step(const struct job *job, const struct observation *observation,
-        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
-struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
-        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
-void __real_reply_observe(const struct reply *reply, const struct reply_question *question,
-        struct reply_texts *texts, struct observation *out);
-void __wrap_reply_observe(const struct reply *reply, const struct reply_question *question,
-        struct reply_texts *texts, struct observation *out);
-int __real_accounts_apply(struct accounts *accounts, const struct config *config,
-        struct hooks *hooks, struct buf *words);
-int __wrap_accounts_apply(struct accounts *accounts, const struct config *config,
-        struct hooks *hooks, struct buf *words);
-void __real_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
-void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
-int __real_posix_fallocate(int fd, off_t offset, off_t len);
 int __wrap_posix_fallocate(int fd, off_t offset, off_t len);
+void __real_control_publish(struct control *control);
+void __wrap_control_publish(struct control *control);
+int64_t __real_store_last_seq(const struct store *store);
+int64_t __wrap_store_last_seq(const struct store *store);
+int __real_store_outbox_recover(struct store *store);
+int __wrap_store_outbox_recover(struct store *store);
 ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags);
 struct now __wrap_clock_now(void);
 
@@ -68,19 +60,43 @@ ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags)
 
 	/* The keys of hash tables (GRND_NONBLOCK) are one for all processes. */
 	for (size_t i = 0; i < len; i++)
-		to[i] = (unsigned char)(flags ? i * 37 : world_below(256));
+		to[i] = (unsigned char)(flags ? i * 37 : world_below(DICE_DAEMON, 256));
 	return (ssize_t)len;
 }
 
+/* Its blocks are only said to be there. */
 int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
 {
-	return world_disk_is_full() ? ENOSPC : __real_posix_fallocate(fd, offset, len);
+	if (world_disk_is_full())
+		return ENOSPC;
+	return ftruncate(fd, offset + len) == 0 ? 0 : errno;
 }
 
 /* ---- events ---- */
 
+/* As if the number given out last had not been kept: it will be given out again. */
+static void forget_last_event(const char *dir)
+{
+	cleanup(mem_free_p) char *path = mem_printf("%s/bulkwatch.db", dir);
+	sqlite3 *db = NULL;
+
+	if (world->committed_seq == 0 || sqlite3_open(path, &db) != SQLITE_OK)
+		return;
+	sqlite3_exec(db,
+	        "PRAGMA locking_mode = exclusive; BEGIN;"
+	        "DELETE FROM attempt WHERE delivery IN (SELECT id FROM delivery WHERE "
+	        "event_seq = (SELECT last_seq FROM meta));"
+	        "DELETE FROM delivery WHERE event_seq = (SELECT last_seq FROM meta);"
+	        "DELETE FROM event WHERE seq = (SELECT last_seq FROM meta);"
+	        "UPDATE meta SET last_seq = last_seq - 1; COMMIT",
+	        NULL, NULL, NULL);
+	sqlite3_close(db);
+}
+
 int __wrap_store_open(const char *dir, struct store **out, struct buf *words)
 {
+	if (plant_is(PLANT_SEQ_REUSED))
+		forget_last_event(dir);
 	int r = __real_store_open(dir, out, words);
 
 	if (r == 0 && world->instance[0] && strcmp(world->instance, store_instance(*out)) != 0)
@@ -90,10 +106,16 @@ int __wrap_store_open(const char *dir, struct store **out, struct buf *words)
 	return r;
 }
 
+/* Events written since the last commit. */
+static int64_t n_uncommitted;
+static struct store *open_store;
+
 int __wrap_store_event_append(struct store *store, struct store_event *event)
 {
+	open_store = store;
 	int r = __real_store_event_append(store, event);
 
+	n_uncommitted += r == 0;
 	if (r == 0)
 		evidence_event(event);
 	if (r == 0 && plant_is(PLANT_DUPLICATE_EVENT) && event->type == EVENT_JOB_COMPLETED) {
@@ -110,6 +132,8 @@ int __wrap_hooks_offer(void *arg, const struct store_event *event, const uint32_
 {
 	if (plant_is(PLANT_LOST_OUTBOX_ROW) && event->type == EVENT_JOB_COMPLETED)
 		return 0;
+	if (plant_is(PLANT_SPLIT_COMMIT))
+		__wrap_store_commit(open_store);
 	return __real_hooks_offer(arg, event, candidates, n, about);
 }
 
@@ -117,6 +141,10 @@ int __wrap_hooks_offer(void *arg, const struct store_event *event, const uint32_
 
 int __wrap_store_delivery_add(struct store *store, struct store_delivery *delivery)
 {
+	if (plant_is(PLANT_NO_CLAIM) && delivery->state == DELIVERY_RUNNING) {
+		delivery->state = DELIVERY_PENDING;
+		delivery->attempts--;
+	}
 	int r = __real_store_delivery_add(store, delivery);
 
 	if (r == 0)
@@ -130,6 +158,9 @@ int __wrap_store_delivery_put(struct store *store, const struct store_delivery *
 
 	if (plant_is(PLANT_ACK_BEFORE_RUN) && row.state == DELIVERY_RUNNING)
 		row.state = DELIVERY_DELIVERED;
+	if ((plant_is(PLANT_NO_CLAIM) && row.state == DELIVERY_RUNNING) ||
+	        (plant_is(PLANT_RECORD_DROPPED) && row.state == DELIVERY_DELIVERED))
+		return 0;
 	evidence_delivery_put(&row);
 	if (plant_is(PLANT_FORGOTTEN_DELIVERY) && row.state == DELIVERY_DELIVERED)
 		row.state = DELIVERY_PENDING;
@@ -170,20 +201,43 @@ int __wrap_store_deliveries_each_pending(struct store *store, store_delivery_fn 
 
 /* ---- the commit ---- */
 
+static struct control *open_control;
+
+void __wrap_control_publish(struct control *control)
+{
+	open_control = control;
+	__real_control_publish(control);
+}
+
+/* What is not committed yet is told too, if that is planted. */
+int64_t __wrap_store_last_seq(const struct store *store)
+{
+	return __real_store_last_seq(store) +
+	       (plant_is(PLANT_PUBLISH_BEFORE_COMMIT) ? n_uncommitted : 0);
+}
+
+int __wrap_store_outbox_recover(struct store *store)
+{
+	return plant_is(PLANT_NO_RECOVERY) ? 0 : __real_store_outbox_recover(store);
+}
+
 static int commit(struct store *store)
 {
 	int r;
 
 	world_step("before a commit");
+	if (plant_is(PLANT_PUBLISH_BEFORE_COMMIT) && open_control && n_uncommitted > 0)
+		__real_control_publish(open_control);
+	n_uncommitted = 0;
 	r = __real_store_commit(store);
 	/* It takes its time: the disk's. */
-	world_advance_to(world->mono_ms + world_between(0, 3));
+	world_advance_to(world->mono_ms + world_between(DICE_CLOCK, 0, 3));
 	if (r == 0)
 		evidence_commit();
 	else
 		evidence_rollback();
 	world_step("after a commit");
-	return r;
+	return r == ERR_FULL && plant_is(PLANT_FULL_DISK_IGNORED) ? 0 : r;
 }
 
 int __wrap_store_commit(struct store *store)
@@ -201,55 +255,7 @@ int __wrap_store_commit(struct store *store)
 
 void __wrap_store_rollback(struct store *store)
 {
+	n_uncommitted = 0;
 	__real_store_rollback(store);
 	evidence_rollback();
-}
-
-/* ---- decisions, planted ones ---- */
-
-struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
-        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
-{
-	struct step step =
-	        __real_machine_step(job, observation, policy, is_account_lost, now, random);
-
-	if (plant_is(PLANT_POLL_FINISHED) && step.job.kind == JOB_COMPLETED)
-		step.wait_ms = policy->max_interval_ms;
-	if (plant_is(PLANT_POLL_EARLY) && step.wait_ms > 0 && random % 8 == 0)
-		step.wait_ms = policy->min_interval_ms / 2;
-	if (plant_is(PLANT_LOST_WAKEUP) && step.wait_ms > 0 && random % 8 == 0)
-		step.wait_ms = -1;
-	return step;
-}
-
-void __wrap_reply_observe(const struct reply *reply, const struct reply_question *question,
-        struct reply_texts *texts, struct observation *out)
-{
-	__real_reply_observe(reply, question, texts, out);
-	if (plant_is(PLANT_INVENTED_STATE) && out->kind == OBSERVED_UNREACHABLE) {
-		out->kind = OBSERVED_STATUS;
-		out->error = ERROR_NONE;
-		out->state = "FAILED";
-	}
-	if (plant_is(PLANT_NO_HOLD) && out->kind == OBSERVED_THROTTLED)
-		out->kind = OBSERVED_GARBLED;
-}
-
-/* The second program for an event is given another id. */
-void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE])
-{
-	static int n_asked;
-
-	__real_event_id(
-	        instance, plant_is(PLANT_OTHER_ID) && ++n_asked % 8 == 0 ? seq + 1 : seq, id);
-}
-
-int __wrap_accounts_apply(struct accounts *accounts, const struct config *config,
-        struct hooks *hooks, struct buf *words)
-{
-	int r = __real_accounts_apply(accounts, config, hooks, words);
-
-	for (size_t i = 0; plant_is(PLANT_TOO_MANY_IN_FLIGHT) && i < accounts_count(accounts); i++)
-		accounts_get(accounts, (uint32_t)i)->max_in_flight++;
-	return r;
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tokens.h"
 #include "util/mem.h"
 
 enum { LATENCY_MAX_MS = 800 };
@@ -70,63 +71,88 @@ static void say_status(struct zoho_saying *saying, const struct world_job *job)
 	say_job(saying, job->id, state);
 }
 
-/* An answer that nobody can use; each of them is one that was seen, or that a library lets pass. */
-static void garble(struct zoho_saying *saying, const struct world_job *job)
+static void say_huge(struct zoho_saying *saying)
+{
+	saying->error = HTTP_E_TOO_LARGE;
+	saying->status = 200;
+	world_happened(HAPPENED_HUGE_BODY);
+}
+
+static void say_odd_state(struct zoho_saying *saying, const struct world_job *job)
 {
 	static const char *const states[] = {"17", "null", "\"\"", "\"LOST\"", "\"PENDING\"",
 	        "\"COMPLETED\\u0000\"", "[\"COMPLETED\"]",
 	        "\"A STATE THAT GOES ON AND ON AND ON, WELL "
 	        "BEYOND THE SIXTY-FOUR CHARACTERS ALLOWED\""};
 
+	say_job(saying, job->id, states[world_below(DICE_ZOHO, ARRAY_LEN(states))]);
+}
+
+/* An answer that nobody can use; each of them is one that was seen, or that a library lets pass. */
+static void garble(struct zoho_saying *saying, const struct world_job *job)
+{
+	static const enum happening lies[] = {HAPPENED_CUT_BODY, HAPPENED_OTHER_ID,
+	        HAPPENED_ODD_STATE, HAPPENED_STATE_TWICE, HAPPENED_CONTENT_TYPE, HAPPENED_REDIRECT,
+	        HAPPENED_EMPTY_BODY, HAPPENED_TRAILING_BYTES, HAPPENED_STRANGE_CODE,
+	        HAPPENED_HUGE_BODY, HAPPENED_HTML};
+	enum happening lie = lies[world_below(DICE_ZOHO, ARRAY_LEN(lies))];
+
 	saying->status = 200;
 	saying->kind = OBSERVED_GARBLED;
-	switch (world_below(9)) {
-	case 0:
-		say_job(saying, job->id, "\"COMPLETED\"");
-		buf_consume(&saying->body, 1);
+	say_job(saying, job->id, "\"COMPLETED\"");
+	switch (lie) {
+	case HAPPENED_CUT_BODY:
+		saying->body.len = world_below(DICE_ZOHO, saying->body.len);
+		saying->body.data[saying->body.len] = '\0';
 		break;
-	case 1:
+	case HAPPENED_OTHER_ID:
 		say_job(saying, "3652397000000646004", "\"COMPLETED\"");
 		break;
-	case 2:
-		say_job(saying, job->id, states[world_below(ARRAY_LEN(states))]);
+	case HAPPENED_ODD_STATE:
+		say_odd_state(saying, job);
 		break;
-	case 3:
+	case HAPPENED_STATE_TWICE:
 		say_job(saying, job->id, "\"COMPLETED\",\"state\":\"ADDED\"");
 		break;
-	case 4:
-		say_job(saying, job->id, "\"COMPLETED\"");
-		saying->content_type = "text/html";
+	case HAPPENED_CONTENT_TYPE:
+		saying->content_type = "text/plain";
 		break;
-	case 5:
+	case HAPPENED_REDIRECT:
 		saying->status = 302;
 		break;
-	case 6:
+	case HAPPENED_EMPTY_BODY:
 		buf_clear(&saying->body);
 		break;
-	case 7:
-		say_job(saying, job->id, "\"COMPLETED\"");
+	case HAPPENED_TRAILING_BYTES:
 		buf_adds(&saying->body, "{}");
+		break;
+	case HAPPENED_HUGE_BODY:
+		say_huge(saying);
+		return;
+	case HAPPENED_HTML:
+		saying->content_type = "text/html";
+		buf_clear(&saying->body);
+		buf_adds(&saying->body, "<html><body>COMPLETED</body></html>");
 		break;
 	default:
 		say_error(saying, 418, "I_AM_A_TEAPOT", OBSERVED_GARBLED);
-		break;
 	}
+	world_happened(lie);
 }
 
 static void say_server_error(struct zoho_saying *saying)
 {
 	static const int statuses[] = {500, 502, 503, 504};
 
-	saying->status = statuses[world_below(ARRAY_LEN(statuses))];
+	saying->status = statuses[world_below(DICE_ZOHO, ARRAY_LEN(statuses))];
 	saying->kind = OBSERVED_UNREACHABLE;
 	buf_clear(&saying->body);
 	if (saying->status == 500)
 		say_error(saying, 500, "INTERNAL_ERROR", OBSERVED_UNREACHABLE);
 	else
 		saying->content_type = "text/html";
-	if (saying->status == 503 && world_chance(0.5))
-		saying->retry_after_s = world_between(-5, 100);
+	if (saying->status == 503 && world_chance(DICE_ZOHO, 0.5))
+		saying->retry_after_s = world_between(DICE_ZOHO, -5, 100);
 }
 
 /* True: that is all that will be said. */
@@ -135,22 +161,28 @@ static bool say_datacenter_trouble(struct zoho_saying *saying, enum trouble_kind
 {
 	switch (kind) {
 	case TROUBLE_REFUSES:
-		say_nothing(saying, HTTP_E_CONNECT, world_between(0, 5));
+		say_nothing(saying, HTTP_E_CONNECT, world_between(DICE_ZOHO, 0, 5));
+		world_happened(HAPPENED_REFUSED_CONNECTION);
 		return true;
 	case TROUBLE_STALLS:
 		say_nothing(saying, HTTP_E_TIMEOUT, timeout_ms);
+		world_happened(HAPPENED_STALL);
 		return true;
 	case TROUBLE_DROPS:
 		say_nothing(saying, HTTP_E_BROKEN, saying->after_ms);
+		world_happened(HAPPENED_DROP);
 		return true;
 	case TROUBLE_DNS:
-		say_nothing(saying, HTTP_E_RESOLVE, world_between(0, timeout_ms));
+		say_nothing(saying, HTTP_E_RESOLVE, world_between(DICE_ZOHO, 0, timeout_ms));
+		world_happened(HAPPENED_NO_NAME);
 		return true;
 	case TROUBLE_TLS:
 		say_nothing(saying, HTTP_E_TLS, saying->after_ms);
+		world_happened(HAPPENED_BAD_TLS);
 		return true;
 	case TROUBLE_SERVER:
 		say_server_error(saying);
+		world_happened(HAPPENED_SERVER_ERROR);
 		return true;
 	case TROUBLE_GARBLES:
 		garble(saying, job);
@@ -168,42 +200,74 @@ static bool say_account_trouble(
 
 	if (trouble && trouble->kind == TROUBLE_THROTTLED) {
 		say_error(saying, 429, "TOO_MANY_REQUESTS", OBSERVED_THROTTLED);
-		if (world_chance(0.5))
-			saying->retry_after_s = world_between(-100, 200);
+		bool has_time = world_chance(DICE_ZOHO, 0.5);
+
+		if (has_time)
+			saying->retry_after_s = world_between(DICE_ZOHO, -100, 200);
+		world_happened(has_time ? HAPPENED_429_RETRY_AFTER : HAPPENED_429);
 	} else if (trouble && trouble->kind == TROUBLE_SCOPE) {
 		say_error(saying, 401, "OAUTH_SCOPE_MISMATCH", OBSERVED_REFUSED);
+		world_happened(HAPPENED_SCOPE);
 	} else if (trouble) {
 		say_error(saying, 403, "NO_PERMISSION", OBSERVED_REFUSED);
-	} else if (world->mono_ms >= account->token_ends_mono_ms[token]) {
+		world_happened(HAPPENED_PERMISSION);
+	} else if (account->grant >= 0 ? !tokens_is_good(account->grant, token)
+	                               : world->mono_ms >= account->token_ends_mono_ms[token]) {
 		say_error(saying, 401, "INVALID_TOKEN", OBSERVED_REFUSED);
+		world_happened(HAPPENED_TOKEN_ENDED);
 	} else {
 		return false;
 	}
 	return true;
 }
 
+/* One in thirty requests meets something of its own. */
+static enum trouble_kind choose_mishap(void)
+{
+	enum trouble_kind kind =
+	        (enum trouble_kind)world_between(DICE_ZOHO, TROUBLE_REFUSES, TROUBLE_GARBLES);
+
+	if (!world_chance(DICE_ZOHO, 0.03) ||
+	        !world_may(kind == TROUBLE_GARBLES ? KIND_LIES : KIND_OUTAGES))
+		return TROUBLE_NONE;
+	return kind;
+}
+
+static void say_of_job(struct zoho_saying *saying, struct world_job *job)
+{
+	bool is_unknown = job->unknown_from_mono_ms <= world->mono_ms &&
+	                  world->mono_ms < job->unknown_to_mono_ms;
+
+	if (is_unknown) {
+		say_error(saying, 404, "RESOURCE_NOT_FOUND", OBSERVED_NOT_FOUND);
+		saying->status = world_chance(DICE_ZOHO, 0.2) ? 204 : 404;
+		world_happened(saying->status == 204 ? HAPPENED_204 : HAPPENED_404);
+	} else {
+		say_status(saying, job);
+		if (job->is_unknown)
+			world_happened(HAPPENED_BACK_FROM_404);
+	}
+	job->is_unknown = is_unknown;
+}
+
 void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *saying)
 {
 	const struct world_account *a = &world->accounts[poll->account];
 	const struct world_datacenter *dc = &world->datacenters[a->datacenter];
-	const struct world_job *j = &world->jobs[poll->job];
+	struct world_job *j = &world->jobs[poll->job];
 	const struct trouble *trouble = world_trouble(dc->troubles, dc->n_troubles, world->mono_ms);
 	enum trouble_kind kind = trouble ? trouble->kind : TROUBLE_NONE;
 
 	saying->content_type = "application/json;charset=UTF-8";
 	saying->retry_after_s = -1;
-	saying->after_ms =
-	        world_between(5, world_chance(0.05) ? 10 * LATENCY_MAX_MS : LATENCY_MAX_MS);
-	if (!trouble && world->has_faults && world->mono_ms < world->trouble_until_mono_ms &&
-	        world_chance(0.03))
-		kind = (enum trouble_kind)world_between(TROUBLE_REFUSES, TROUBLE_GARBLES);
+	saying->after_ms = world_between(
+	        DICE_ZOHO, 5, world_chance(DICE_ZOHO, 0.05) ? 10 * LATENCY_MAX_MS : LATENCY_MAX_MS);
+	if (!trouble)
+		kind = choose_mishap();
+	else if (trouble->is_flapping)
+		world_happened(HAPPENED_FLAP);
 	if (say_datacenter_trouble(saying, kind, j, timeout_ms) ||
 	        say_account_trouble(saying, a, poll->token))
 		return;
-	if (j->unknown_from_mono_ms <= world->mono_ms && world->mono_ms < j->unknown_to_mono_ms) {
-		say_error(saying, 404, "RESOURCE_NOT_FOUND", OBSERVED_NOT_FOUND);
-		saying->status = world_chance(0.2) ? 204 : 404;
-	} else {
-		say_status(saying, j);
-	}
+	say_of_job(saying, j);
 }

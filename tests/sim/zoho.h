@@ -30,6 +30,7 @@ struct zoho_saying {
 	/* What a right reader makes of it. */
 	enum observation_kind kind;
 	enum word word; /* of OBSERVED_STATUS */
+	int token;      /* of an accounts server: 1 + the number of the one given; 0 = none */
 };
 
 void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *saying);

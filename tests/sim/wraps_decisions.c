@@ -1,0 +1,91 @@
+/*
+ * Between the daemon and its decisions (the linker's --wrap): what it decides is seen, and faults
+ * are planted there.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/machine.h"
+#include "core/refresh.h"
+#include "daemon/account.h"
+#include "evidence.h"
+#include "plant.h"
+#include "util/log.h"
+#include "wire/event.h"
+#include "wire/reply.h"
+
+struct step __real_machine_step(const struct job *job, const struct observation *observation,
+        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
+struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
+        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
+void __real_reply_observe(const struct reply *reply, const struct reply_question *question,
+        struct reply_texts *texts, struct observation *out);
+void __wrap_reply_observe(const struct reply *reply, const struct reply_question *question,
+        struct reply_texts *texts, struct observation *out);
+int __real_accounts_apply(struct accounts *accounts, const struct config *config,
+        struct hooks *hooks, struct buf *words);
+int __wrap_accounts_apply(struct accounts *accounts, const struct config *config,
+        struct hooks *hooks, struct buf *words);
+void __real_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
+void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
+int64_t __real_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms);
+int64_t __wrap_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms);
+
+struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
+        const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
+{
+	struct step step =
+	        __real_machine_step(job, observation, policy, is_account_lost, now, random);
+
+	if (plant_is(PLANT_POLL_FINISHED) && step.job.kind == JOB_COMPLETED)
+		step.wait_ms = policy->max_interval_ms;
+	if (plant_is(PLANT_POLL_EARLY) && step.wait_ms > 0 && random % 8 == 0)
+		step.wait_ms = policy->min_interval_ms / 2;
+	if (plant_is(PLANT_LOST_WAKEUP) && step.wait_ms > 0 && random % 8 == 0)
+		step.wait_ms = -1;
+	evidence_step(&step);
+	return step;
+}
+
+void __wrap_reply_observe(const struct reply *reply, const struct reply_question *question,
+        struct reply_texts *texts, struct observation *out)
+{
+	__real_reply_observe(reply, question, texts, out);
+	if (plant_is(PLANT_INVENTED_STATE) && out->kind == OBSERVED_UNREACHABLE) {
+		out->kind = OBSERVED_STATUS;
+		out->error = ERROR_NONE;
+		out->state = "FAILED";
+	}
+	if (plant_is(PLANT_TOLD_SECRET) && question->token)
+		log_notice("asked with %s", question->token);
+	if (plant_is(PLANT_HOARD))
+		memset(malloc(1 << 20), 1, 1 << 20);
+	if (plant_is(PLANT_NO_HOLD) && out->kind == OBSERVED_THROTTLED)
+		out->kind = OBSERVED_GARBLED;
+}
+
+/* The second program for an event is given another id. */
+void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE])
+{
+	static int n_asked;
+
+	__real_event_id(
+	        instance, plant_is(PLANT_OTHER_ID) && ++n_asked % 8 == 0 ? seq + 1 : seq, id);
+}
+
+int __wrap_accounts_apply(struct accounts *accounts, const struct config *config,
+        struct hooks *hooks, struct buf *words)
+{
+	int r = __real_accounts_apply(accounts, config, hooks, words);
+
+	for (size_t i = 0; plant_is(PLANT_TOO_MANY_IN_FLIGHT) && i < accounts_count(accounts); i++)
+		accounts_get(accounts, (uint32_t)i)->max_in_flight++;
+	return r;
+}
+
+int64_t __wrap_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms)
+{
+	if (plant_is(PLANT_TOKENS_TOO_OFTEN) && !refresh->is_asking)
+		return 0;
+	return __real_refresh_closed_until_mono(refresh, mono_ms);
+}
