@@ -4,6 +4,7 @@
  */
 #include "net/http_private.h"
 
+#include <ctype.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -82,6 +83,14 @@ static int64_t http_read_date(struct http_host *host, const char *value)
 	return host->date_wall_ms;
 }
 
+/* Digits alone, or else a date; libcurl would take the 1 of 1e20 for a number. */
+static bool is_retry_after(const char *value)
+{
+	size_t n_digits = strspn(value, "0123456789");
+
+	return n_digits > 0 ? value[n_digits] == '\0' : isalpha((unsigned char)value[0]) != 0;
+}
+
 static void http_reply_read_header(
         struct http_host *host, struct http_reply *reply, const char *line, size_t len)
 {
@@ -98,7 +107,7 @@ static void http_reply_read_header(
 		break;
 	case 'r':
 		if (http_header_value(line, len, "Retry-After", value, sizeof(value))) {
-			reply->has_retry_after = true;
+			reply->has_retry_after = is_retry_after(value);
 			reply->is_retry_after_zero = value[0] && value[strspn(value, "0")] == '\0';
 		}
 		break;

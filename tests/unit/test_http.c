@@ -140,6 +140,10 @@ START_TEST(test_headers_of_limits)
 	        {"retry-after:+0", 0, -1},
 	        {"Retry-After:+abc", -1, -1},
 	        {"Retry-After:", -1, -1},
+	        {"Retry-After:+1e20", -1, -1},
+	        {"Retry-After:+12s", -1, -1},
+	        {"Retry-After:+-5", -1, -1},
+	        {"Retry-After:+1.5", -1, -1},
 	        {"X-API-CREDITS-REMAINING:+17", -1, 17},
 	        {"x-api-credits-remaining:+0", -1, 0},
 	        {"X-API-CREDITS-REMAINING:+-17", -1, -1},
@@ -165,8 +169,6 @@ START_TEST(test_headers_of_limits)
 	ck_assert_int_lt(answer->retry_after_s, -1000000);
 	answer = httpkit_ask(&kit, "/header?Retry-After:+Fri,+31+Dec+9999+23:59:59+GMT");
 	ck_assert_int_gt(answer->retry_after_s, INT64_C(100000000000));
-	answer = httpkit_ask(&kit, "/header?Retry-After:+1e20");
-	ck_assert_int_le(answer->retry_after_s, 1);
 	/* What an interim reply says is not the reply's. */
 	answer = httpkit_ask(&kit, "/interim");
 	ck_assert_int_eq(answer->status, 200);
