@@ -68,7 +68,9 @@ static void add_turn(struct why *why, const struct interval *interval)
 	int64_t due = heap_key(&why->account->due, &tracked->due);
 	char text[CLOCK_DURATION_SIZE], failures[32];
 
-	clock_format_duration(interval->wait_ms / 1000 * 1000, text);
+	clock_format_duration(
+	        interval->wait_ms < 1000 ? interval->wait_ms : interval->wait_ms / 1000 * 1000,
+	        text);
 	if (tracked->job.n_failures == 1)
 		str_copy(failures, sizeof(failures), "poll brought");
 	else
