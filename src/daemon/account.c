@@ -465,6 +465,8 @@ struct account_state account_state(const struct account *account, struct now now
 		        .state = GATE_HELD,
 		        .reason = error_class_name(ERROR_GRANT),
 		        .detail = problem[0] ? problem : "too many access tokens were asked for",
+		        .next_probe_wall_ms =
+		                account->token_wait_until_mono_ms - now.mono_ms + now.wall_ms,
 		};
 	}
 	if (gate->state == GATE_OK && account->ledger && ledger_is_spent(account->ledger, now))
@@ -472,13 +474,17 @@ struct account_state account_state(const struct account *account, struct now now
 		        .state = GATE_HELD,
 		        .reason = "credits",
 		        .detail = "its credits of 24 hours are spent",
+		        .next_probe_wall_ms = ledger_next_credit_wall_ms(account->ledger, now),
 		};
 	if (gate->state == GATE_OK)
 		return (struct account_state){.state = GATE_OK};
+	int64_t wait = gate->is_probing ? -1 : gate->until_mono_ms - now.mono_ms;
+
 	return (struct account_state){
 	        .state = gate->state,
 	        .reason = error_class_name(gate->reason),
 	        .detail = account->problem,
+	        .next_probe_wall_ms = wait >= 0 ? now.wall_ms + wait : 0,
 	};
 }
 
@@ -490,11 +496,6 @@ int64_t account_token_expires_wall_ms(const struct account *account, struct now 
 void account_write(
         struct json_out *w, const char *key, const struct account *account, struct now now)
 {
-	const struct gate *gate = &account->gate;
-	int64_t wait = gate->state != GATE_OK && !gate->is_probing
-	                       ? gate->until_mono_ms - now.mono_ms
-	                       : -1;
-
 	json_open_object(w, key);
 	json_put_string(w, "name", account->name);
 	json_put_string(w, "datacenter", account->datacenter->name);
@@ -504,8 +505,8 @@ void account_write(
 	json_put_string(w, "state", gate_state_name(state.state));
 	json_put_string(w, "reason", state.reason);
 	json_put_string(w, "detail", state.detail);
-	json_put_time(w, "since", gate->since_wall_ms);
-	json_put_time(w, "next_probe", wait >= 0 ? now.wall_ms + wait : 0);
+	json_put_time(w, "since", account->gate.since_wall_ms);
+	json_put_time(w, "next_probe", state.next_probe_wall_ms);
 	json_put_integer(w, "jobs", (int64_t)account->n_jobs);
 	json_put_integer(w, "in_flight", (int64_t)account->n_in_flight);
 	json_put_integer(w, "polls", (int64_t)account->n_polls);

@@ -124,8 +124,9 @@ bool account_token_refused(struct account *account, struct now now);
 /* What people are told of it. */
 struct account_state {
 	enum gate_state state;
-	const char *reason; /* a word; NULL if ok */
-	const char *detail; /* a sentence; NULL if ok */
+	const char *reason;         /* a word; NULL if ok */
+	const char *detail;         /* a sentence; NULL if ok */
+	int64_t next_probe_wall_ms; /* when something goes out again; 0 = ok, or at any moment */
 };
 struct account_state account_state(const struct account *account, struct now now);
 /* When its access token ends; 0 = there is none, or nobody knows. */

@@ -372,18 +372,25 @@ int64_t ledger_left(const struct ledger *ledger, struct now now)
 	return budget_left(&ledger->budget, clock_of(ledger, now));
 }
 
+int64_t ledger_next_credit_wall_ms(const struct ledger *ledger, struct now now)
+{
+	int64_t at_ms = clock_of(ledger, now);
+	int64_t until = budget_closed_until_ms(&ledger->budget, at_ms);
+
+	return until ? now.wall_ms + (until - at_ms) : 0;
+}
+
 void ledger_write_json(struct json_out *w, const char *key, const struct ledger *ledger,
         const struct account *account, struct now now)
 {
 	const struct budget *budget = &ledger->budget;
 	int64_t at_ms = clock_of(ledger, now);
-	int64_t until = budget_closed_until_ms(budget, at_ms);
 
 	json_open_object(w, key);
 	json_put_integer(w, "credits_per_day", budget->ceiling);
 	json_put_integer(w, "spent", budget_spent(budget, at_ms));
 	json_put_integer(w, "left", budget_left(budget, at_ms));
-	json_put_time(w, "next_credit", until ? now.wall_ms + (until - at_ms) : 0);
+	json_put_time(w, "next_credit", ledger_next_credit_wall_ms(ledger, now));
 	if (budget->told_at_ms)
 		json_put_integer(w, "remaining_by_zoho", budget->told);
 	else

@@ -87,6 +87,8 @@ void ledger_tell(struct ledger *ledger, const struct account *account, struct no
 /* In the last 24 hours; and what may still be spent. */
 int64_t ledger_spent(const struct ledger *ledger, struct now now);
 int64_t ledger_left(const struct ledger *ledger, struct now now);
+/* When one comes back; 0 = some are there. */
+int64_t ledger_next_credit_wall_ms(const struct ledger *ledger, struct now now);
 /* As one of its users sees it. */
 void ledger_write_json(struct json_out *w, const char *key, const struct ledger *ledger,
         const struct account *account, struct now now);

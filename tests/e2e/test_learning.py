@@ -114,6 +114,7 @@ class Learning(TestCase):
         self.assertEqual(account["ledger"]["left"], 0)
         self.assertEqual(account["ledger"]["credits_per_day"], 30)
         self.assertRegex(account["ledger"]["next_credit"], r"^\d{4}-")
+        self.assertEqual(account["next_probe"], account["ledger"]["next_credit"])
         self.assertLessEqual(asked(), 30)
         self.assertGreaterEqual(asked(), 28)
         why = daemon.get("/v1/jobs/acme/1/why").json()

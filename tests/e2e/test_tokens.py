@@ -131,6 +131,8 @@ class Few(Tokens):
                 account = daemon.account("acme")
                 self.assertEqual(account["token"]["state"], "held")
                 self.assertTrue(account["detail"], account)
+                self.assertEqual(account["next_probe"], account["token"]["held_until"])
+                self.assertIsNotNone(account["next_probe"])
                 self.assert_stops(daemon)
                 daemon = self.stage.start()
                 wait_for(lambda: daemon.account("acme")["state"] == "held", "the hold")
