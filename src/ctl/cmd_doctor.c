@@ -180,8 +180,11 @@ static void look_at_token(struct doctor *doctor, const struct json *json,
 	const char *state = json_get_string(json, token, "state");
 	const char *problem = json_get_string(json, token, "problem");
 
+	/* The next token, or the next start, will miss what is missing beside a good one. */
 	if (problem)
-		doctor_find(doctor, FINDING_ERROR, subject, "its token: %s", problem);
+		doctor_find(doctor,
+		        str_is_equal(state, "ok") ? FINDING_WARNING : FINDING_ERROR, subject,
+		        "its token: %s", problem);
 	else
 		doctor_find(doctor, FINDING_OK, subject, "ok%s%s", state ? ", token " : "",
 		        state ? state : "");

@@ -314,15 +314,22 @@ int accounts_apply(struct accounts *accounts, const struct config *config, struc
 
 /* ---- tokens ---- */
 
+static bool look_at_file(const struct account *account, struct secret *secret)
+{
+	cleanup(mem_free_p) char *whose = mem_printf("account %s", account->name);
+
+	return secret_refresh(secret, whose);
+}
+
 static bool look_at_files(struct account *account)
 {
 	if (account->token.path)
-		return secret_refresh(&account->token);
+		return look_at_file(account, &account->token);
 	if (!account->client_id)
 		return false;
-	bool is_new = secret_refresh(&account->client_secret);
+	bool is_new = look_at_file(account, &account->client_secret);
 
-	is_new |= secret_refresh(&account->refresh_token);
+	is_new |= look_at_file(account, &account->refresh_token);
 	if (is_new)
 		link_grant(account);
 	return is_new && account->grant;
@@ -341,13 +348,18 @@ bool account_look_at_secrets(struct account *account, struct now now)
 	return is_new;
 }
 
-/* Why there is nothing to send or to make tokens from; "" = all can be read. */
+/* Why there is nothing to send or to make tokens from, or soon will not be; "" = all files can be
+ * read. */
 static const char *secret_problem(const struct account *account)
 {
 	if (!account->client_id)
 		return account->token.problem;
-	return account->client_secret.text ? account->refresh_token.problem
-	                                   : account->client_secret.problem;
+	const struct secret *first = &account->client_secret, *then = &account->refresh_token;
+
+	/* One that was never read counts more than one that cannot be read again. */
+	if (first->text && (!then->text || !first->problem[0]))
+		return then->problem;
+	return first->problem;
 }
 
 /* A token is sent to the API host that it was made for, or nowhere. */
@@ -445,7 +457,7 @@ static void write_token(struct json_out *w, const struct account *account, struc
 
 	json_open_object(w, "token");
 	if (account->grant) {
-		grant_write(w, account->grant, now);
+		grant_write(w, account->grant, problem, now);
 	} else {
 		json_put_string(w, "state", account->token.text ? "ok" : "missing");
 		json_put_null(w, "expires");

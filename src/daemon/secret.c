@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
 
@@ -88,22 +89,22 @@ static void remember(struct secret *secret, const struct stat *st)
 	secret->changed_ns = st->st_ctim.tv_sec * INT64_C(1000000000) + st->st_ctim.tv_nsec;
 }
 
-static bool is_printable_line(char *text, size_t len)
+/* Ends a line where its text does. */
+static enum credential_error look(const struct secret *secret, char *text, size_t len)
 {
-	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
-		text[--len] = '\0';
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] <= 0x20 || text[i] > 0x7e)
-			return false;
-	}
-	return len > 0;
-}
+	enum credential_error error;
+	size_t n_used;
 
-static bool is_text(const struct secret *secret, char *text, size_t len)
-{
-	if (secret->is_list)
-		return len > 0 && !memchr(text, '\0', len);
-	return is_printable_line(text, len);
+	/* A key that cannot be used fails the attempt that it was to sign, in these words. */
+	if (secret->is_list) {
+		error = credential_keys_look(text, len);
+		return error == CREDENTIAL_E_BASE64 || error == CREDENTIAL_E_TOO_MANY
+		               ? CREDENTIAL_OK
+		               : error;
+	}
+	error = credential_line_look(text, len, &n_used);
+	text[n_used < len ? n_used : len] = '\0';
+	return error;
 }
 
 static ssize_t read_all(int fd, char *text, size_t size)
@@ -128,14 +129,14 @@ static bool take_text(struct secret *secret, int fd)
 {
 	char *text = text_new();
 	ssize_t len = read_all(fd, text, SECRET_MAX_BYTES);
+	enum credential_error error = len < 0 ? CREDENTIAL_OK : look(secret, text, (size_t)len);
 	struct secret fresh = {.text = text};
 
-	if (len < 0 || len == SECRET_MAX_BYTES || !is_text(secret, text, (size_t)len)) {
+	if (len < 0 || error != CREDENTIAL_OK) {
+		const char *why = len < 0 ? strerror(errno) : credential_error_words(error);
+
 		wipe(&fresh);
-		return fail(secret, len < 0 ? strerror(errno)
-		                    : secret->is_list
-		                            ? "empty, too long, or not text"
-		                            : "empty, too long, or not one line of printable text");
+		return fail(secret, why);
 	}
 	if (secret->text && strcmp(secret->text, text) == 0) {
 		wipe(&fresh);
@@ -147,7 +148,7 @@ static bool take_text(struct secret *secret, int fd)
 	return true;
 }
 
-bool secret_refresh(struct secret *secret)
+static bool read_anew(struct secret *secret)
 {
 	cleanup(mem_close_p) int fd =
 	        open(secret->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -164,4 +165,18 @@ bool secret_refresh(struct secret *secret)
 	remember(secret, &st);
 	secret->problem[0] = '\0';
 	return take_text(secret, fd);
+}
+
+bool secret_refresh(struct secret *secret, const char *whose)
+{
+	char before[sizeof(secret->problem)];
+
+	str_copy(before, sizeof(before), secret->problem);
+	bool had_text = secret->text != NULL, is_new = read_anew(secret);
+
+	if (had_text && secret->problem[0] && strcmp(before, secret->problem) != 0)
+		log_warning("%s: %s; what was read before stays in use", whose, secret->problem);
+	else if (had_text && before[0] && !secret->problem[0])
+		log_notice("%s: %s can be read again", whose, secret->path);
+	return is_new;
 }

@@ -9,7 +9,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { SECRET_MAX_BYTES = 4096 };
+#include "core/credential.h"
+
+enum { SECRET_MAX_BYTES = CREDENTIAL_MAX_BYTES + 1 }; /* one more shows that it is too long */
 
 /* Zero-initialised, then secret_init. */
 struct secret {
@@ -20,8 +22,9 @@ struct secret {
 	off_t size;
 	int64_t changed_ns;  /* ctime */
 	uint32_t generation; /* counts the texts that were read; 0 = none yet */
-	char problem[256];   /* why there is no text; "" = all is well */
-	bool is_list;        /* may be several lines, of any bytes but NUL */
+	char problem[256];   /* why the file cannot be used; "" = all is well. text, if there is
+	                      * one, is what was read before */
+	bool is_list;        /* the keys of a webhook, one a line */
 };
 
 void secret_init(struct secret *secret, const char *path);
@@ -30,10 +33,10 @@ void secret_deinit(struct secret *secret);
 /*
  * Reads the file if it was never read or has changed since (by inode, size, ctime). True if the
  * text is a new one. The file must be a regular one (no symbolic link at the end), of root or of
- * us, mode & 027 == 0, with one line of printable ASCII (unless is_list); else text stays what it
- * was and problem says why.
+ * us, mode & 027 == 0, with what core/credential.h asks for; else text stays what it was and
+ * problem says why. That an old text stays in use is logged, once a problem; whose: "account acme".
  */
-bool secret_refresh(struct secret *secret);
+bool secret_refresh(struct secret *secret, const char *whose);
 
 /* A copy kept as safely; at most SECRET_MAX_BYTES of it. Freed, and wiped, by secret_text_free,
  * which takes NULL and returns NULL. */

@@ -596,8 +596,10 @@ int64_t grant_expires_wall_ms(const struct grant *grant, struct now now)
 	return refresh_is_alive(refresh, now.mono_ms) ? to_wall(refresh->expires_mono_ms, now) : 0;
 }
 
-void grant_write(struct json_out *w, const struct grant *grant, struct now now)
+void grant_write(
+        struct json_out *w, const struct grant *grant, const char *file_problem, struct now now)
 {
+	const char *problem = grant->problem[0] ? grant->problem : file_problem;
 	const struct refresh *refresh = &grant->refresh;
 	bool is_alive = refresh_is_alive(refresh, now.mono_ms);
 	int64_t until = refresh_closed_until_mono(refresh, now.mono_ms);
@@ -607,5 +609,5 @@ void grant_write(struct json_out *w, const struct grant *grant, struct now now)
 	json_put_time(w, "renewed_after", is_alive ? to_wall(refresh->renew_mono_ms, now) : 0);
 	json_put_time(w, "held_until", until > 0 && until < INT64_MAX ? to_wall(until, now) : 0);
 	json_put_integer(w, "accounts", (int64_t)grant->n_users);
-	json_put_string(w, "problem", grant->problem[0] ? grant->problem : NULL);
+	json_put_string(w, "problem", problem[0] ? problem : NULL);
 }

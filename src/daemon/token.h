@@ -78,5 +78,7 @@ void grant_forgive(struct grant *grant);
 
 /* 0 = none lives. */
 int64_t grant_expires_wall_ms(const struct grant *grant, struct now now);
-/* State, expiry and problem as JSON members of an open object. */
-void grant_write(struct json_out *w, const struct grant *grant, struct now now);
+/* State, expiry and problem as JSON members of an open object; without a problem of its own that of
+ * the secrets' files, "" = none. */
+void grant_write(
+        struct json_out *w, const struct grant *grant, const char *file_problem, struct now now);

@@ -112,18 +112,20 @@ static int sign(struct hook *hook, const struct webhook_message *message, const 
 {
 	if (!hook->secret.path)
 		return 0;
-	secret_refresh(&hook->secret);
+	cleanup(mem_free_p) char *whose = mem_printf("hook %s", hook->name);
+
+	secret_refresh(&hook->secret, whose);
 	if (!hook->secret.text) {
 		buf_addf(words, "the secret cannot be read: %s", hook->secret.problem);
 		return -1;
 	}
-	int r = sign_webhook(hook->secret.text, message->event_id, timestamp, message->body,
-	        message->body_len, signature);
+	enum credential_error error = sign_webhook(hook->secret.text, message->event_id, timestamp,
+	        message->body, message->body_len, signature);
 
-	if (r)
-		buf_addf(words, "the secret cannot be used: %s: %s", hook->secret.path,
-		        sign_error_words(r));
-	return r ? -1 : 0;
+	if (error != CREDENTIAL_OK)
+		buf_addf(words, "the secret cannot be used: %s %s", hook->secret.path,
+		        credential_error_words(error));
+	return error == CREDENTIAL_OK ? 0 : -1;
 }
 
 static int submit(struct hooks *hooks, const struct hook *hook,

@@ -1,5 +1,6 @@
 #include "wire/sign.h"
 
+#include <assert.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -7,90 +8,38 @@
 #include <string.h>
 
 #include "util/mem.h"
-#include "util/str.h"
-
-#define SECRET_PREFIX "whsec_"
 
 enum { DIGEST_BYTES = 32, DIGEST_BASE64_BYTES = 44 };
 
-/* The place of a line in the text of all secrets. */
-struct line {
-	const char *text;
-	size_t len;
-};
-
 struct key {
-	unsigned char bytes[SIGN_SECRET_MAX_BYTES];
+	unsigned char bytes[CREDENTIAL_MAX_BYTES];
 	size_t len;
 };
 
-const char *sign_error_words(int error)
+/* EVP_DecodeBlock wants whole groups of four. */
+static void decode(const struct credential_key *from, struct key *key)
 {
-	switch (error) {
-	case SIGN_E_NO_SECRET:
-		return "it holds no secret";
-	case SIGN_E_BASE64:
-		return "what follows whsec_ is not base64";
-	case SIGN_E_TOO_MANY:
-		return "it holds more than 8 secrets";
-	default:
-		return "";
-	}
-}
-
-/* The next line that is not empty, without its end; false after the last. */
-static bool next_line(const char **rest, struct line *line)
-{
-	while (**rest) {
-		size_t len = strcspn(*rest, "\n");
-
-		*line = (struct line){.text = *rest, .len = len};
-		*rest += len + ((*rest)[len] == '\n');
-		if (line->len > 0 && line->text[line->len - 1] == '\r')
-			line->len--;
-		if (line->len > 0)
-			return true;
-	}
-	return false;
-}
-
-/* EVP_DecodeBlock takes blanks and wants whole groups of four; so it is asked what it may be. */
-static bool decode(const char *text, size_t len, struct key *key)
-{
-	static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	                               "0123456789+/";
-	char padded[SIGN_SECRET_MAX_BYTES + 4];
-	size_t n_digits = 0, n_padding;
+	char padded[CREDENTIAL_MAX_BYTES + 4];
+	size_t n_padding = (4 - from->n_digits % 4) % 4;
 	int n;
 
-	while (n_digits < len && memchr(alphabet, text[n_digits], sizeof(alphabet) - 1))
-		n_digits++;
-	n_padding = (4 - n_digits % 4) % 4;
-	if (n_digits == 0 || n_padding == 3 || len > n_digits + n_padding)
-		return false;
-	for (size_t i = n_digits; i < len; i++) {
-		if (text[i] != '=')
-			return false;
-	}
-	memcpy(padded, text, n_digits);
-	memset(padded + n_digits, '=', n_padding);
-	n = EVP_DecodeBlock(key->bytes, (const unsigned char *)padded, (int)(n_digits + n_padding));
+	memcpy(padded, from->text, from->n_digits);
+	memset(padded + from->n_digits, '=', n_padding);
+	n = EVP_DecodeBlock(
+	        key->bytes, (const unsigned char *)padded, (int)(from->n_digits + n_padding));
 	OPENSSL_cleanse(padded, sizeof(padded));
-	if (n < 0)
-		return false;
+	assert(n > (int)n_padding); /* its letters were looked at */
 	key->len = (size_t)n - n_padding;
-	return true;
 }
 
-static int key_of_line(const struct line *line, struct key *key)
+static void take_key(const struct credential_key *from, struct key *key)
 {
-	size_t prefix = strlen(SECRET_PREFIX);
-
-	if (line->len >= prefix && memcmp(line->text, SECRET_PREFIX, prefix) == 0)
-		return decode(line->text + prefix, line->len - prefix, key) ? 0 : SIGN_E_BASE64;
-	memcpy(key->bytes, line->text, line->len);
-	key->len = line->len;
-	return 0;
+	if (from->is_base64) {
+		decode(from, key);
+		return;
+	}
+	memcpy(key->bytes, from->text, from->len);
+	key->len = from->len;
 }
 
 static void add_signature(const struct key *key, const struct buf *signed_text, struct buf *out)
@@ -105,29 +54,23 @@ static void add_signature(const struct key *key, const struct buf *signed_text, 
 	buf_addf(out, "%sv1,%s", out->len > 0 ? " " : "", (const char *)text);
 }
 
-int sign_webhook(const char *secrets, const char *id, const char *timestamp, const char *body,
-        size_t body_len, struct buf *out)
+enum credential_error sign_webhook(const char *secrets, const char *id, const char *timestamp,
+        const char *body, size_t body_len, struct buf *out)
 {
+	enum credential_error error = credential_keys_look(secrets, strlen(secrets)), passed;
 	cleanup(buf_deinit) struct buf text = {0}, signatures = {0};
+	struct credential_key from;
 	struct key key = {0};
-	struct line line;
-	size_t n = 0;
-	int r = 0;
 
+	if (error != CREDENTIAL_OK)
+		return error;
 	buf_addf(&text, "%s.%s.", id, timestamp);
 	buf_add(&text, body, body_len);
-	while (r == 0 && next_line(&secrets, &line)) {
-		if (++n > SIGN_SECRETS_MAX || line.len > SIGN_SECRET_MAX_BYTES)
-			r = SIGN_E_TOO_MANY;
-		else
-			r = key_of_line(&line, &key);
-		if (r == 0)
-			add_signature(&key, &text, &signatures);
+	while (credential_next_key(&secrets, &from, &passed)) {
+		take_key(&from, &key);
+		add_signature(&key, &text, &signatures);
 	}
 	OPENSSL_cleanse(&key, sizeof(key));
-	if (r == 0 && n == 0)
-		r = SIGN_E_NO_SECRET;
-	if (r == 0)
-		buf_add(out, buf_str(&signatures), signatures.len);
-	return r;
+	buf_add(out, buf_str(&signatures), signatures.len);
+	return CREDENTIAL_OK;
 }

@@ -185,6 +185,8 @@ class Doctor(Case):
         self.status["accounts"][0].update(
             state="ok", reason=None, detail=None, token={"state": "missing", "problem": "no file"})
         self.assert_finds("account a", "error", "token: no file")
+        self.status["accounts"][0]["token"]["state"] = "ok"
+        self.assert_finds("account a", "warning", "token: no file")
 
     def test_database(self):
         self.status["database"] = {"state": "full", "detail": "no room"}

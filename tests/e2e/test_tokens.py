@@ -280,6 +280,44 @@ class Refused(Tokens):
         daemon.wait_finished(2)
         self.assertEqual(self.asked(), 1)
 
+    def test_what_was_read_stays_in_use_and_that_is_said(self):
+        """Of secrets that tokens are made from, and of a ready token."""
+        self.sim(life=[{"state": "IN PROGRESS", "for": "1h"}],
+                 datacenters={"eu": {"tokens": [TOKEN]}})
+        self.stage.secret("ready", TOKEN)
+        self.stage.config({"acme": self.account(["1"]),
+                           "beta": {"datacenter": "eu", "jobs": ["2"],
+                                    "access_token_file": str(self.stage.dir / "ready")}})
+        daemon = self.stage.start()
+        wait_for(lambda: {job["state"] for job in daemon.jobs()} == {"IN PROGRESS"}, "answers")
+        for account, name, spoil, words in (
+                ("acme", "client_secret", lambda p: p.unlink(), "No such file"),
+                ("acme", "client_secret", lambda p: p.chmod(0o644), "open to others"),
+                ("acme", "refresh_token", lambda p: p.write_text("a\nb\n"), "more than one line"),
+                ("beta", "ready", lambda p: p.write_text(""), "holds no secret"),
+                ("beta", "ready", lambda p: p.unlink(), "No such file")):
+            with self.subTest(account=account, words=words):
+                path = self.stage.dir / name
+                kept = path.read_text()
+                spoil(path)
+                wait_for(lambda: daemon.account(account)["token"]["problem"], "the problem",
+                         why=lambda: str(daemon.account(account)))
+                shown = daemon.account(account)
+                self.assertIn(words, shown["token"]["problem"])
+                self.assertIn(str(path), shown["token"]["problem"])
+                self.assertEqual((shown["state"], shown["token"]["state"]), ("ok", "ok"))
+                polls = shown["polls"]
+                wait_for(lambda: daemon.account(account)["polls"] > polls + 5, "polls go on")
+                said = f"account {account}: {path}: "
+                warnings = [line for line in self.stage.log().splitlines()
+                            if said in line and words in line]
+                self.assertEqual(len(warnings), 1, self.stage.log())
+                self.assertIn("warning", warnings[0])
+                path.unlink(missing_ok=True)
+                self.stage.secret(name, kept)
+                wait_for(lambda: daemon.account(account)["token"]["problem"] is None, "the mending")
+        self.assertEqual(self.account_events(daemon), [])
+
     def test_a_foreign_api_domain(self):
         self.sim(faults=[{"what": "foreign_api_domain"}])
         self.stage.config({"acme": self.account(["1", "2"])})

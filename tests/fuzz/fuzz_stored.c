@@ -82,7 +82,7 @@ static void fuzz_secret(bool is_list)
 
 	secret_init(&secret, path);
 	secret.is_list = is_list;
-	bool is_new = secret_refresh(&secret);
+	bool is_new = secret_refresh(&secret, "a fuzzed file");
 
 	must(is_new == (secret.text != NULL) && is_new == (secret.problem[0] == '\0'));
 	must(!str_has_control(secret.problem, strlen(secret.problem)));
@@ -91,7 +91,7 @@ static void fuzz_secret(bool is_list)
 
 		must(len > 0 && len <= SECRET_MAX_BYTES);
 		must(is_list || !str_has_control(secret.text, len));
-		must(!secret_refresh(&secret));
+		must(!secret_refresh(&secret, "a fuzzed file"));
 		if (sign_webhook(secret.text, "id-1", "1764018000", "{}", 2, &signature) == 0)
 			must(signature.len > 0 && !str_has_control(signature.data, signature.len));
 	}

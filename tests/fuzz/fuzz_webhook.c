@@ -213,7 +213,7 @@ static struct hook *make_hook(void)
 	hook->config = (struct config_hook){.url = mem_strdup(url), .timeout_ms = 30000};
 	secret_init(&hook->secret, path);
 	hook->secret.is_list = true;
-	must(secret_refresh(&hook->secret));
+	must(secret_refresh(&hook->secret, "hook fuzzed"));
 	unlink(path);
 	/* What was read stays in use while the file is away. */
 	return hook;

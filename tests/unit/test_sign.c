@@ -99,17 +99,17 @@ START_TEST(test_what_is_no_secret)
 		const char *secrets;
 		int error;
 	} wrong[] = {
-	        {"", SIGN_E_NO_SECRET},
-	        {"\n\r\n\n", SIGN_E_NO_SECRET},
-	        {"whsec_", SIGN_E_BASE64},
-	        {"whsec_!!!!", SIGN_E_BASE64},
-	        {"whsec_abcde", SIGN_E_BASE64},
-	        {"whsec_ab==c", SIGN_E_BASE64},
-	        {"whsec_abc==", SIGN_E_BASE64},
-	        {"whsec_ab cd", SIGN_E_BASE64},
-	        {"whsec_====", SIGN_E_BASE64},
-	        {"good\nwhsec_?", SIGN_E_BASE64},
-	        {"1\n2\n3\n4\n5\n6\n7\n8\n9\n", SIGN_E_TOO_MANY},
+	        {"", CREDENTIAL_E_EMPTY},
+	        {"\n\r\n\n", CREDENTIAL_E_EMPTY},
+	        {"whsec_", CREDENTIAL_E_BASE64},
+	        {"whsec_!!!!", CREDENTIAL_E_BASE64},
+	        {"whsec_abcde", CREDENTIAL_E_BASE64},
+	        {"whsec_ab==c", CREDENTIAL_E_BASE64},
+	        {"whsec_abc==", CREDENTIAL_E_BASE64},
+	        {"whsec_ab cd", CREDENTIAL_E_BASE64},
+	        {"whsec_====", CREDENTIAL_E_BASE64},
+	        {"good\nwhsec_?", CREDENTIAL_E_BASE64},
+	        {"1\n2\n3\n4\n5\n6\n7\n8\n9\n", CREDENTIAL_E_TOO_MANY},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
@@ -118,7 +118,7 @@ START_TEST(test_what_is_no_secret)
 
 		ck_assert_msg(r == wrong[i].error, "%s: %d", wrong[i].secrets, r);
 		ck_assert_uint_eq(out.len, 0);
-		ck_assert_str_ne(sign_error_words(r), "");
+		ck_assert_str_ne(credential_error_words((enum credential_error)r), "");
 	}
 }
 END_TEST
