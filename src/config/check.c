@@ -9,25 +9,55 @@
 #include "util/clock.h"
 #include "util/mem.h"
 
+struct bound {
+	const char *name;
+	int64_t ms;
+	bool is_wrong; /* told already: ms is not what was meant */
+};
+
 /* Told at the one of the two that stands in the map: the one that was found, the second if both. */
-static void check_order(struct loader *l, const struct found *found, const char *low_name,
-        int64_t low_ms, const char *high_name, int64_t high_ms)
+static void check_order(struct loader *l, const struct found *found, const struct bound *low,
+        const struct bound *high)
 {
-	const struct tree_node *low = found_node(found, low_name);
-	const struct tree_node *high = found_node(found, high_name);
+	const struct tree_node *low_node = found_node(found, low->name);
+	const struct tree_node *high_node = found_node(found, high->name);
 	char low_text[CLOCK_DURATION_SIZE], high_text[CLOCK_DURATION_SIZE];
 
-	if (low_ms <= high_ms || (!low && !high))
+	if (low->ms <= high->ms || low->is_wrong || high->is_wrong || (!low_node && !high_node))
 		return;
-	problems_add(&l->problems, (high ? high : low)->at, "%s (%s) is longer than %s (%s)",
-	        low_name, clock_format_duration(low_ms, low_text), high_name,
-	        clock_format_duration(high_ms, high_text));
+	problems_add(&l->problems, (high_node ? high_node : low_node)->at,
+	        "%s (%s) is longer than %s (%s)", low->name,
+	        clock_format_duration(low->ms, low_text), high->name,
+	        clock_format_duration(high->ms, high_text));
+}
+
+/* What an account does not say itself it takes from the top level. */
+static bool is_poll_wrong(const struct loader *l, const struct found *found, const char *name)
+{
+	if (found_node(found, name) || !l->poll.first)
+		return found_is_wrong(found, name);
+	return found_is_wrong(&l->poll, name);
 }
 
 void check_poll(struct loader *l, const struct config_poll *poll, const struct found *found)
 {
-	check_order(l, found, "min_interval", poll->min_interval_ms, "max_interval",
-	        poll->max_interval_ms);
+	struct bound low = {.name = "min_interval", .ms = poll->min_interval_ms};
+	struct bound high = {.name = "max_interval", .ms = poll->max_interval_ms};
+
+	low.is_wrong = is_poll_wrong(l, found, low.name);
+	high.is_wrong = is_poll_wrong(l, found, high.name);
+	check_order(l, found, &low, &high);
+}
+
+static void check_retries(
+        struct loader *l, const struct config_hook *hook, const struct found *found)
+{
+	struct bound low = {.name = "retry_first", .ms = hook->retry_first_ms};
+	struct bound high = {.name = "retry_max", .ms = hook->retry_max_ms};
+
+	low.is_wrong = found_is_wrong(found, low.name);
+	high.is_wrong = found_is_wrong(found, high.name);
+	check_order(l, found, &low, &high);
 }
 
 void check_hook(struct loader *l, const struct config_hook *hook, const struct found *found,
@@ -39,7 +69,7 @@ void check_hook(struct loader *l, const struct config_hook *hook, const struct f
 	struct place at = entry->node->key_at;
 	char quoted[QUOTE_SIZE];
 
-	check_order(l, found, "retry_first", hook->retry_first_ms, "retry_max", hook->retry_max_ms);
+	check_retries(l, hook, found);
 	problems_quote(quoted, entry->name);
 	if (!exec && !url)
 		problems_add(&l->problems, at, "hook %s: exec %sis required", quoted,
@@ -75,7 +105,7 @@ void check_datacenter(struct loader *l, const struct config_datacenter *datacent
 		        "data center %s: api_url and accounts_url are required", quoted);
 	if (!ca || !datacenter->ca_file || (l->flags & LOADER_TEXT_ALONE))
 		return;
-	wrong = path_file_problem(datacenter->ca_file, &error);
+	wrong = path_ca_problem(datacenter->ca_file, &error);
 	problems_note(&l->problems, error);
 	if (wrong)
 		problems_add(&l->problems, ca->at, "ca_file: %s: %s", datacenter->ca_file, wrong);
@@ -124,6 +154,30 @@ void check_account(struct loader *l, const struct found *found, const struct ent
 	check_credentials(l, found, entry);
 }
 
+/*
+ * A directory that is named is a promise of whoever wrote the file; a default one is made, or named
+ * in the environment, by whoever starts the daemon.
+ */
+static void check_dir(
+        struct loader *l, const struct found *found, const char *name, const char *path)
+{
+	const struct tree_node *node = found_node(found, name);
+	cleanup(buf_deinit) struct buf words = {0};
+	struct place whole = {0};
+	const char *wrong;
+
+	if (node ? found_is_wrong(found, name) : l->flags & LOADER_BY_ANYBODY)
+		return;
+	wrong = path_dir_problem(path, &words);
+	if (wrong && !node)
+		problems_warn(
+		        &l->problems, whole, "%s: %s %s; a start needs it", name, path, wrong);
+	else if (wrong && (l->flags & LOADER_BY_ANYBODY))
+		problems_warn(&l->problems, node->at, "%s: %s %s", name, path, wrong);
+	else if (wrong)
+		problems_add(&l->problems, node->at, "%s: %s %s", name, path, wrong);
+}
+
 void check_root(struct loader *l, const struct found *found)
 {
 	/* Both sockets' names are equally long. */
@@ -140,6 +194,10 @@ void check_root(struct loader *l, const struct found *found)
 		        "runtime_dir: longer than %zu bytes, so the paths of the sockets would be "
 		        "too long for the system (unix(7))",
 		        max);
+	if ((l->flags & LOADER_CHECK) && !(l->flags & LOADER_TEXT_ALONE)) {
+		check_dir(l, found, "state_dir", l->config->state_dir);
+		check_dir(l, found, "runtime_dir", l->config->runtime_dir);
+	}
 	if (l->config->metrics_listen &&
 	        !config_split_address(l->config->metrics_listen, address, &port))
 		problems_add(&l->problems, found_node(found, "metrics_listen")->at,

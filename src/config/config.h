@@ -120,12 +120,23 @@ struct config_problems {
 /*
  * Loads and checks the file whole. 0 and *out, or CONFIG_E_INVALID with at least one error among
  * the problems (*out is NULL), or a negative error. Warnings may come with either. A file that
- * cannot be read is a problem, too. is_check: `--check`, where %d without $CREDENTIALS_DIRECTORY is
- * a warning only. Secrets' files are checked for owner, mode and kind but not read.
+ * cannot be read is a problem, too.
  */
 enum { CONFIG_E_INVALID = 1 };
-int config_load(
-        const char *file, bool is_check, struct config **out, struct config_problems *problems);
+enum config_use {
+	/* To run by. What a secret's file holds is worth a warning only, for it can be mended while
+	 * the daemon runs; state_dir and runtime_dir are left to those who open them. */
+	CONFIG_RUN,
+	/* `--check`, as the daemon's user: everything that would keep the daemon or an account from
+	 * working is an error. %d without $CREDENTIALS_DIRECTORY, and a default directory that is
+	 * not there yet, are warnings, for whoever starts the daemon may bring them. */
+	CONFIG_CHECK,
+	/* The same by anybody, perhaps not on the daemon's machine: directories are worth a warning
+	 * at most. */
+	CONFIG_LOOK,
+};
+int config_load(const char *file, enum config_use use, struct config **out,
+        struct config_problems *problems);
 struct config *config_free(struct config *config);
 /* Gives back the lists of jobs, which are most of a large configuration, once they are taken over.
  */

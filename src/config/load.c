@@ -53,12 +53,17 @@ static int loader_finish(struct loader *l, struct config **out, struct config_pr
 	return problems->n_errors == 0 ? 0 : CONFIG_E_INVALID;
 }
 
-int config_load(
-        const char *file, bool is_check, struct config **out, struct config_problems *problems)
+int config_load(const char *file, enum config_use use, struct config **out,
+        struct config_problems *problems)
 {
+	static const unsigned flags[] = {
+	        [CONFIG_RUN] = 0,
+	        [CONFIG_CHECK] = LOADER_CHECK,
+	        [CONFIG_LOOK] = LOADER_CHECK | LOADER_BY_ANYBODY,
+	};
 	cleanup(loader_deinit) struct loader l;
 
-	loader_init(&l, is_check ? LOADER_CHECK : 0);
+	loader_init(&l, flags[use]);
 	sources_add_file(&l, file);
 	return loader_finish(&l, out, problems);
 }

@@ -20,9 +20,10 @@
 #include "util/hash.h"
 
 enum loader_flags {
-	LOADER_CHECK = 1u << 0,      /* `--check`: %d may be unknown */
+	LOADER_CHECK = 1u << 0,      /* CONFIG_CHECK */
 	LOADER_TEXT_ALONE = 1u << 1, /* no other file is read or looked at (fuzzing) */
 	LOADER_TAKE_LATER = 1u << 2, /* as if all options were supported (tests) */
+	LOADER_BY_ANYBODY = 1u << 3, /* CONFIG_LOOK */
 };
 
 enum {
@@ -53,6 +54,13 @@ struct section {
 	struct hash by_name;
 };
 
+/* What a map holds, by the place of the option among those of its scope. */
+struct found {
+	const struct option *first;
+	const struct tree_node *nodes[OPTIONS_PER_SCOPE_MAX];
+	bool is_wrong[OPTIONS_PER_SCOPE_MAX];
+};
+
 struct loader {
 	struct config *config; /* owned until it is handed out */
 	struct problems problems;
@@ -62,15 +70,10 @@ struct loader {
 	size_t n_sources;
 	struct section datacenters, hooks, accounts;
 	size_t n_jobs;
+	struct found poll; /* of the top level */
 	struct config_hook_set all_hooks;
 	bool is_cut; /* a part of a file could not be read: names that are missing may stand there
 	              */
-};
-
-/* What a map holds, by the place of the option among those of its scope. */
-struct found {
-	const struct option *first;
-	const struct tree_node *nodes[OPTIONS_PER_SCOPE_MAX];
 };
 
 /* ---- load.c ---- */
@@ -104,13 +107,16 @@ char *path_beside(const char *file, const char *path);
 int path_read(const char *path, size_t max_bytes, bool must_be_regular, char **text, size_t *len);
 /*
  * A secret's file: NULL if it may be used, else what is wrong (static or in words). *error is the
- * -errno behind it, or 0.
+ * -errno behind it, or 0. *is_useless: only with what it holds.
  */
-const char *path_secret_problem(const char *path, struct buf *words, int *error);
+const char *path_secret_problem(
+        const char *path, bool is_list, bool *is_useless, struct buf *words, int *error);
 /* A hook's program: likewise; with -ENOENT it may come later. */
 const char *path_program_problem(const char *path, int *error);
-/* A file that is only read: likewise. */
-const char *path_file_problem(const char *path, int *error);
+/* A file of certificates: likewise. */
+const char *path_ca_problem(const char *path, int *error);
+/* A directory that the daemon writes to: likewise, but for the error. */
+const char *path_dir_problem(const char *path, struct buf *words);
 
 /* ---- url.c ---- */
 
@@ -163,6 +169,8 @@ void scope_read(struct loader *l, enum option_scope scope, const struct tree_nod
 void scope_set_defaults(struct loader *l, enum option_scope scope, void *base);
 /* NULL if it does not stand there. */
 const struct tree_node *found_node(const struct found *found, const char *name);
+/* It stands there, but its value was told to be wrong. */
+bool found_is_wrong(const struct found *found, const char *name);
 
 /* ---- sections.c: things by name, from all files ---- */
 

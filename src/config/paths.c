@@ -11,11 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/credential.h"
 #include "util/err.h"
 #include "util/mem.h"
 #include "util/str.h"
 
 enum { SECRET_MODE_REFUSED = 027, PROGRAM_MODE_REFUSED = 022, READ_FIRST_BYTES = 16 * 1024 };
+enum { CA_MAX_BYTES = 64 * 1024 * 1024 };
 
 char *path_resolve(const char *dir, const char *path)
 {
@@ -103,13 +105,13 @@ static bool owner_is_trusted(const struct stat *st)
 	return st->st_uid == 0 || st->st_uid == geteuid();
 }
 
-const char *path_secret_problem(const char *path, struct buf *words, int *error)
+/* What a secret's file must be, whatever it holds. *error: of its opening, then of this. */
+static const char *secret_file_problem(int fd, struct buf *words, int *error)
 {
-	cleanup(mem_close_p) int fd =
-	        open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat st;
 
-	*error = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+	if (fd >= 0)
+		*error = fstat(fd, &st) < 0 ? -errno : 0;
 	if (*error == -ELOOP)
 		return "is a symbolic link; name the file itself";
 	if (*error == -ENOENT)
@@ -136,6 +138,37 @@ const char *path_secret_problem(const char *path, struct buf *words, int *error)
 	return NULL;
 }
 
+const char *path_secret_problem(
+        const char *path, bool is_list, bool *is_useless, struct buf *words, int *error)
+{
+	cleanup(mem_close_p) int fd =
+	        open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	char text[CREDENTIAL_MAX_BYTES + 2];
+	enum credential_error judged;
+	const char *wrong;
+	size_t n_used;
+
+	*is_useless = false;
+	*error = fd < 0 ? -errno : 0;
+	wrong = secret_file_problem(fd, words, error);
+	if (wrong)
+		return wrong;
+	/* Secrets are small files: what one reading does not get is no secret either. */
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	if (n < 0) {
+		*error = -errno;
+		buf_addf(words, "cannot be read: %s", err_text(*error));
+		return buf_str(words);
+	}
+	text[n] = '\0';
+	judged = is_list ? credential_keys_look(text, (size_t)n)
+	                 : credential_line_look(text, (size_t)n, &n_used);
+	explicit_bzero(text, sizeof(text));
+	*is_useless = judged != CREDENTIAL_OK;
+	return *is_useless ? credential_error_words(judged) : NULL;
+}
+
 const char *path_program_problem(const char *path, int *error)
 {
 	struct stat st;
@@ -156,20 +189,45 @@ const char *path_program_problem(const char *path, int *error)
 	return NULL;
 }
 
-const char *path_file_problem(const char *path, int *error)
+const char *path_ca_problem(const char *path, int *error)
+{
+	static const char *const heads[] = {"-----BEGIN CERTIFICATE-----",
+	        "-----BEGIN TRUSTED CERTIFICATE-----", "-----BEGIN X509 CERTIFICATE-----"};
+	cleanup(mem_free_p) char *text = NULL;
+	size_t len;
+	int r = path_read(path, CA_MAX_BYTES, true, &text, &len);
+
+	*error = r;
+	if (r == -ENOENT)
+		return "does not exist";
+	if (r == -EISDIR)
+		return "is a directory";
+	if (r == -ENODEV)
+		return "is not a regular file";
+	if (r < 0)
+		return err_text(r);
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		if (strstr(text, heads[i]))
+			return NULL;
+	}
+	return "holds no certificate (-----BEGIN CERTIFICATE-----)";
+}
+
+const char *path_dir_problem(const char *path, struct buf *words)
 {
 	struct stat st;
 
-	*error = stat(path, &st) < 0 ? -errno : 0;
-	if (*error < 0)
-		return *error == -ENOENT ? "does not exist" : err_text(*error);
-	if (S_ISDIR(st.st_mode))
-		return "is a directory";
-	if (!S_ISREG(st.st_mode))
-		return "is not a regular file";
-	if (access(path, R_OK) < 0) {
-		*error = -errno;
-		return err_text(*error);
+	if (stat(path, &st) < 0) {
+		if (errno == ENOENT)
+			return "does not exist";
+		buf_addf(words, "cannot be looked at: %s", err_text(-errno));
+		return buf_str(words);
 	}
-	return NULL;
+	if (!S_ISDIR(st.st_mode))
+		return "is not a directory";
+	if (eaccess(path, R_OK | W_OK | X_OK) == 0)
+		return NULL;
+	buf_addf(words, "cannot be written to by user %u, who runs this: %s", (unsigned)geteuid(),
+	        err_text(-errno));
+	return buf_str(words);
 }

@@ -62,8 +62,9 @@ void scope_read(struct loader *l, enum option_scope scope, const struct tree_nod
 		if (!value_is_supported(l, option))
 			problems_add(&l->problems, child->key_at,
 			        "%s is not yet supported in this version", option->name);
-		else if (option->offset != OPTIONS_NO_FIELD && child->kind != TREE_BROKEN)
-			value_read(l, option, child, base);
+		else if (option->offset != OPTIONS_NO_FIELD)
+			found->is_wrong[option - found->first] =
+			        child->kind == TREE_BROKEN || !value_read(l, option, child, base);
 	}
 }
 
@@ -84,4 +85,12 @@ const struct tree_node *found_node(const struct found *found, const char *name)
 
 	assert(option);
 	return found->nodes[option - found->first];
+}
+
+bool found_is_wrong(const struct found *found, const char *name)
+{
+	const struct option *option = option_find(found->first->scope, name);
+
+	assert(option);
+	return found->is_wrong[option - found->first];
 }

@@ -155,14 +155,13 @@ static void directory_from_environment(struct loader *l, const char *variable, c
 		*field = config_strings_add(l->config->strings, list, strcspn(list, ":"));
 }
 
-static void poll_read(struct loader *l, const struct tree_node *node, struct config_poll *poll)
+static void poll_read(struct loader *l, const struct tree_node *node, struct config_poll *poll,
+        struct found *found)
 {
-	struct found found;
-
 	if (!node || !value_is_kind(l, "poll", node, TREE_MAP, "a mapping of options"))
 		return;
-	scope_read(l, SCOPE_POLL, node, poll, &found);
-	check_poll(l, poll, &found);
+	scope_read(l, SCOPE_POLL, node, poll, found);
+	check_poll(l, poll, found);
 }
 
 static void hook_read(struct loader *l, const struct entry *entry, struct config_hook *hook)
@@ -183,7 +182,7 @@ static void account_read(
         struct loader *l, const struct entry *entry, struct config_account *account)
 {
 	const struct tree_node *datacenter, *hooks;
-	struct found found;
+	struct found found, poll;
 
 	account->name = config_strings_add(l->config->strings, entry->name, strlen(entry->name));
 	account->poll = l->config->poll;
@@ -193,7 +192,7 @@ static void account_read(
 		return;
 	scope_read(l, SCOPE_ACCOUNT, entry->node, account, &found);
 	check_account(l, &found, entry);
-	poll_read(l, found_node(&found, "poll"), &account->poll);
+	poll_read(l, found_node(&found, "poll"), &account->poll, &poll);
 	datacenter = found_node(&found, "datacenter");
 	if (datacenter)
 		datacenters_find(l, datacenter, &account->datacenter);
@@ -240,7 +239,7 @@ void sections_read(struct loader *l)
 	if (!root)
 		return;
 	scope_read(l, SCOPE_ROOT, root, config, &found);
-	poll_read(l, found_node(&found, "poll"), &config->poll);
+	poll_read(l, found_node(&found, "poll"), &config->poll, &l->poll);
 	sections_gather(l, root);
 	include = found_node(&found, "include");
 	if (include)

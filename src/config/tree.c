@@ -295,6 +295,15 @@ static void builder_close(struct builder *b)
 		builder_check_duplicates(b, node);
 }
 
+/* %YAML tells what libyaml has looked at already; %TAG is for tags alone. */
+static void builder_directives(struct builder *b, const yaml_event_t *event)
+{
+	if (event->data.document_start.tag_directives.start !=
+	        event->data.document_start.tag_directives.end)
+		problems_add(b->problems, builder_place(b, event->start_mark),
+		        "%%TAG is not taken; every value is read as it is written");
+}
+
 /* False ends the reading. */
 static bool builder_event(struct builder *b, const yaml_event_t *event)
 {
@@ -303,8 +312,10 @@ static bool builder_event(struct builder *b, const yaml_event_t *event)
 		b->has_ended = true;
 		return false;
 	case YAML_DOCUMENT_START_EVENT:
-		if (b->n_documents++ == 0)
+		if (b->n_documents++ == 0) {
+			builder_directives(b, event);
 			return true;
+		}
 		problems_add(b->problems, builder_place(b, event->start_mark),
 		        "a second document begins here; the file must hold one only");
 		return false;

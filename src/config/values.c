@@ -120,6 +120,16 @@ static bool value_read_path(
 	return true;
 }
 
+static bool has_dot_dot(const char *path)
+{
+	for (const char *part = path; part; part = strchr(part, '/')) {
+		part += *part == '/';
+		if (str_has_prefix(part, "..") && (part[2] == '/' || part[2] == '\0'))
+			return true;
+	}
+	return false;
+}
+
 /* The whole path of a secret; NULL if that cannot be known, which is told. */
 static char *secret_path(
         struct loader *l, const struct option *option, const struct tree_node *node)
@@ -135,6 +145,12 @@ static char *secret_path(
 		        "that "
 		        "begins with %% is written ./%%...",
 		        option->name, problems_quote(quoted, text));
+		return NULL;
+	}
+	if (has_dot_dot(text)) {
+		problems_add(&l->problems, node->at,
+		        "%s: %s: \"..\" would lead out of the credentials directory", option->name,
+		        problems_quote(quoted, text));
 		return NULL;
 	}
 	if (credentials && credentials[0] == '/')
@@ -158,6 +174,7 @@ static bool value_read_secret(
 {
 	cleanup(mem_free_p) char *path = NULL;
 	cleanup(buf_deinit) struct buf words = {0};
+	bool is_keys = option->scope == SCOPE_HOOK, is_useless = false;
 	const char *wrong = NULL;
 	int error = 0;
 
@@ -166,11 +183,13 @@ static bool value_read_secret(
 	path = secret_path(l, option, node);
 	*field = value_keep(l, path ? path : node->text);
 	if (path && !(l->flags & LOADER_TEXT_ALONE))
-		wrong = path_secret_problem(path, &words, &error);
+		wrong = path_secret_problem(path, is_keys, &is_useless, &words, &error);
 	problems_note(&l->problems, error);
-	if (wrong)
+	if (wrong && is_useless && !(l->flags & LOADER_CHECK))
+		problems_warn(&l->problems, node->at, "%s: %s %s", option->name, path, wrong);
+	else if (wrong)
 		problems_add(&l->problems, node->at, "%s: %s %s", option->name, path, wrong);
-	return !wrong;
+	return !wrong || is_useless;
 }
 
 static bool value_read_url(

@@ -224,7 +224,7 @@ static int config_compare(struct ctl *ctl, const struct args *args)
 		ctl_say("the daemon's answer has no configuration");
 		code = CTL_OTHER;
 	}
-	if (code == CTL_OK && config_load(file, true, &config, &problems) != 0) {
+	if (code == CTL_OK && config_load(file, CONFIG_LOOK, &config, &problems) != 0) {
 		print_problems(&problems);
 		code = CTL_CONFIG;
 	}
@@ -254,7 +254,7 @@ int cmd_config(struct ctl *ctl, const struct args *args)
 	if (!is_check && ctl->is_json)
 		return args_refuse(args, "config show has no --json; what it prints is YAML");
 	file = config_file(ctl, args);
-	code = config_load(file, true, &config, &problems);
+	code = config_load(file, CONFIG_LOOK, &config, &problems);
 	if (code < 0) {
 		ctl_say("%s: %s", file, err_text(code));
 		config_problems_deinit(&problems);

@@ -182,9 +182,8 @@ static void look_at_token(struct doctor *doctor, const struct json *json,
 
 	/* The next token, or the next start, will miss what is missing beside a good one. */
 	if (problem)
-		doctor_find(doctor,
-		        str_is_equal(state, "ok") ? FINDING_WARNING : FINDING_ERROR, subject,
-		        "its token: %s", problem);
+		doctor_find(doctor, str_is_equal(state, "ok") ? FINDING_WARNING : FINDING_ERROR,
+		        subject, "its token: %s", problem);
 	else
 		doctor_find(doctor, FINDING_OK, subject, "ok%s%s", state ? ", token " : "",
 		        state ? state : "");
@@ -285,7 +284,7 @@ static void look_at_config(struct doctor *doctor, const char *file)
 		        "%s cannot be read by you, so it is not checked: try as root", file);
 		return;
 	}
-	code = config_load(file, true, &config, &problems);
+	code = config_load(file, CONFIG_LOOK, &config, &problems);
 	if (code < 0)
 		doctor_find(doctor, FINDING_ERROR, "configuration", "%s: %s", file, err_text(code));
 	else

@@ -174,7 +174,7 @@ int daemon_start_code(int error)
 static int load_config(struct daemon *daemon, const char *file)
 {
 	struct config_problems problems = {0};
-	int r = config_load(file, false, &daemon->config, &problems);
+	int r = config_load(file, CONFIG_RUN, &daemon->config, &problems);
 
 	reload_report(&problems);
 	if (r > 0)

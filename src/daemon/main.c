@@ -88,7 +88,7 @@ static int check(const char *file)
 	struct config_problems problems = {0};
 	cleanup(buf_deinit) struct buf words = {0};
 	struct config *config = NULL;
-	int r = config_load(file, true, &config, &problems);
+	int r = config_load(file, CONFIG_CHECK, &config, &problems);
 
 	config_problems_print(&problems, &words);
 	fputs(buf_str(&words), stderr);

@@ -112,7 +112,7 @@ static int reload(struct daemon *daemon, struct buf *result_json)
 	struct config *config = NULL;
 	int r = journal_is_full(daemon->journal)
 	                ? ERR_FULL
-	                : config_load(daemon->config_file, false, &config, &problems);
+	                : config_load(daemon->config_file, CONFIG_RUN, &config, &problems);
 
 	if (r == 0)
 		config_restart_keys(daemon->config, config, &keys);

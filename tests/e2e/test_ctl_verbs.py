@@ -103,15 +103,29 @@ class Config(Case):
         self.assertFalse(answer["valid"])
         errors = [one for one in answer["problems"] if one["severity"] == "error"]
         self.assertEqual([one["line"] for one in errors], [1, 2])
-        good = self.write("state_dir: /x\n")
+        good = self.write(f"state_dir: {self.dir}\n")
         self.assertIn("valid, 1 warning", self.run_ctl("config", "check", good)[0])
+        # Whoever asks may not be on the daemon's machine.
+        elsewhere = self.write("state_dir: /nonexistent\n")
+        text, error = self.run_ctl("config", "check", elsewhere)
+        self.assertIn("valid, 2 warnings", text)
+        self.assertIn(":1:12: warning: state_dir: /nonexistent does not exist", error)
 
     def test_show_can_be_read_again(self):
         shown = self.run_ctl("config", "show", self.write("retain: 7d\n"))[0]
         self.assertIn("retain: 7d\n", shown)
         again = self.run_ctl("config", "show", self.write(shown))[0]
         self.assertEqual(again, shown)
-        self.run_ctl("--json", "config", "show", code=2)
+        config = self.write("retain: 7d\nmax_clients: 9\naccounts:\n  a: {datacenter: eu, "
+                            "access_token_file: '%d/t', jobs: [5, {id: 6, name: \"7 'x' \\\\\"}]}\n"
+                            "hooks: {h: {exec: [/bin/true, \"8\", '']}}\n")
+        shown = json.loads(self.run_ctl("--json", "config", "show", config)[0])
+        self.assertEqual((shown["retain"], shown["max_clients"]), ("7d", 9))
+        self.assertEqual(shown["accounts"]["a"]["jobs"],
+                         [{"id": "5"}, {"id": "6", "name": "7 'x' \\"}])
+        self.assertEqual(shown["accounts"]["a"]["poll"]["max_interval"], "5m")
+        self.assertEqual(shown["hooks"]["h"]["exec"], ["/bin/true", "8", ""])
+        self.assertEqual(shown["hooks"]["h"]["attempts"], 20)
         self.run_ctl("config", "show", "/nonexistent", code=78)
 
     def test_file_of_the_daemon(self):

@@ -71,6 +71,27 @@ class Starting(TestCase):
         self.assertEqual(contents(self.stage.state_dir), {})
         self.assertEqual(list(self.stage.runtime_dir.iterdir()), [])
 
+    def test_check_finds_what_a_start_would(self):
+        """A directory that is named; and a useless secret, with which a start goes on."""
+        accounts = self.stage.account(["1"])
+        missing, file = self.stage.dir / "rel" / "nope", self.stage.config_file
+        for key, path, words in (("state_dir", missing, "does not exist"),
+                                 ("runtime_dir", missing, "does not exist"),
+                                 ("state_dir", file, "is not a directory")):
+            with self.subTest(key=key, path=path):
+                self.stage.config({"acme": accounts}, **{key: str(path)})
+                said = self.assert_refused(CONFIG, arguments=["--check", "-c", file])
+                self.assertRegex(said, rf"{file}:\d+:\d+: error: {key}: {path} {words}")
+                self.assert_refused(CONFIG)
+        self.stage.config({"acme": accounts})
+        self.stage.secret("token", "")
+        said = self.assert_refused(CONFIG, arguments=["--check", "-c", file])
+        self.assertRegex(said, r"error: access_token_file: .*token holds no secret")
+        daemon = self.stage.start()
+        wait_for(lambda: daemon.account("acme")["state"] == "paused", "the pause")
+        self.assertRegex(self.stage.log(), r"warning: .*access_token_file: .*token holds no secret")
+        self.assertEqual(daemon.stop(), 0)
+
     def test_credentials_without_their_directory(self):
         accounts = {"acme": {"datacenter": "eu", "access_token_file": "%d/token", "jobs": ["1"]}}
         self.stage.config(accounts)

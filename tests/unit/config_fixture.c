@@ -51,6 +51,7 @@ static void make_program(const struct config_fixture *f, const char *name, mode_
 
 void config_fixture_init(struct config_fixture *f)
 {
+	static const char ca[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 	const char *tmp = getenv("TMPDIR");
 	char path[PATH_SIZE];
 
@@ -59,6 +60,7 @@ void config_fixture_init(struct config_fixture *f)
 	unsetenv("RUNTIME_DIRECTORY");
 	snprintf(f->dir, sizeof(f->dir), "%s/bulkwatch-config-XXXXXX", tmp ? tmp : "/tmp");
 	ck_assert_ptr_nonnull(mkdtemp(f->dir));
+	config_fixture_write(f, "ca.pem", ca, strlen(ca), 0644);
 	make_token(f, "token", 0600);
 	make_token(f, "token-readable", 0440);
 	make_token(f, "token-open", 0644);
@@ -136,13 +138,13 @@ void config_fixture_copy_data(const struct config_fixture *f)
 	copy_dir(f, "", 1);
 }
 
-int config_fixture_load(const struct config_fixture *f, const char *name, bool is_check,
+int config_fixture_load(const struct config_fixture *f, const char *name, enum config_use use,
         struct config **config, struct config_problems *problems)
 {
 	char path[PATH_SIZE];
 
 	path_in(f, name, path);
-	return config_load(path, is_check, config, problems);
+	return config_load(path, use, config, problems);
 }
 
 void config_fixture_print(

@@ -29,7 +29,7 @@ void config_fixture_write(const struct config_fixture *f, const char *name, cons
 /* All files of tests/data/config, and those of its directories. */
 void config_fixture_copy_data(const struct config_fixture *f);
 /* config_load() of a file of the directory, named by its whole path. */
-int config_fixture_load(const struct config_fixture *f, const char *name, bool is_check,
+int config_fixture_load(const struct config_fixture *f, const char *name, enum config_use use,
         struct config **config, struct config_problems *problems);
 /* The messages, with paths relative to the directory. */
 void config_fixture_print(

@@ -37,7 +37,7 @@ static struct config *load_right(const char *text)
 	int r;
 
 	config_fixture_write(&fixture, "right.yaml", text, strlen(text), 0644);
-	r = config_fixture_load(&fixture, "right.yaml", false, &config, &problems);
+	r = config_fixture_load(&fixture, "right.yaml", CONFIG_RUN, &config, &problems);
 	config_fixture_print(&fixture, &problems, &words);
 	config_problems_deinit(&problems);
 	ck_assert_msg(r == 0 && config, "%s", buf_str(&words));
@@ -199,7 +199,7 @@ START_TEST(test_datacenters)
 	        "accounts: {t: {datacenter: test, access_token_file: token}}\n"
 	        "datacenters:\n"
 	        "  test: {api_url: 'HTTP://LocalHost:8080/', accounts_url: 'http://[::1]:80'}\n"
-	        "  eu: {ca_file: token}\n"
+	        "  eu: {ca_file: ca.pem}\n"
 	        "  us: {api_url: 'https://API.Example.COM.:443', accounts_url: "
 	        "'http://127.9.9.9:443/'}\n");
 
@@ -320,7 +320,7 @@ START_TEST(test_relative_file_name)
 	        strlen("accounts: {}\nstate_dir: s\n"), 0644);
 	ck_assert_ptr_nonnull(getcwd(cwd, sizeof(cwd)));
 	ck_assert_int_eq(chdir(fixture.dir), 0);
-	ck_assert_int_eq(config_load("here.yaml", false, &config, &problems), 0);
+	ck_assert_int_eq(config_load("here.yaml", CONFIG_RUN, &config, &problems), 0);
 	ck_assert_int_eq(chdir(cwd), 0);
 	snprintf(path, sizeof(path), "%s/here.yaml", fixture.dir);
 	ck_assert_str_eq(config->file, path);
@@ -354,8 +354,11 @@ START_TEST(test_credentials_directory_is_unset_at_check)
 	struct config_problems problems;
 	struct config *config;
 
+	setenv("STATE_DIRECTORY", fixture.dir, true);
+	setenv("RUNTIME_DIRECTORY", fixture.dir, true);
 	config_fixture_write(&fixture, "c.yaml", credentials_text, strlen(credentials_text), 0644);
-	ck_assert_int_eq(config_fixture_load(&fixture, "c.yaml", true, &config, &problems), 0);
+	ck_assert_int_eq(
+	        config_fixture_load(&fixture, "c.yaml", CONFIG_CHECK, &config, &problems), 0);
 	ck_assert_uint_eq(problems.n_errors, 0);
 	config_fixture_print(&fixture, &problems, &words);
 	ck_assert_str_eq(buf_str(&words),
@@ -375,7 +378,8 @@ START_TEST(test_missing_program_is_a_warning)
 	struct config *config;
 
 	config_fixture_write(&fixture, "p.yaml", text, sizeof(text) - 1, 0644);
-	ck_assert_int_eq(config_fixture_load(&fixture, "p.yaml", false, &config, &problems), 0);
+	ck_assert_int_eq(
+	        config_fixture_load(&fixture, "p.yaml", CONFIG_RUN, &config, &problems), 0);
 	config_fixture_print(&fixture, &problems, &words);
 	ck_assert_str_eq(buf_str(&words),
 	        "p.yaml: warning: there are no accounts, so there is nothing to watch\n"
@@ -392,7 +396,7 @@ static const char rich_text[] =
         "state_dir: \"/srv/it's #1\"\n"
         "retain: 36h\n"
         "datacenters: {lab: {api_url: 'http://localhost:1', accounts_url: 'http://localhost:2',\n"
-        "  ca_file: token}}\n"
+        "  ca_file: ca.pem}}\n"
         "accounts:\n"
         "  'no': {datacenter: lab, access_token_file: token, poll: {max_interval: 1h1ms},\n"
         "    jobs: [1, {id: 22, name: \"\\xe4 \\\"b\\\" \\u2028: #\", hooks: [null], "

@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/loader.h"
 #include "config_fixture.h"
+#include "core/credential.h"
 #include "util/mem.h"
 
 enum { GOLDEN_MIN = 30, GOLDEN_MAX = 200 };
@@ -23,6 +25,9 @@ static int n_golden;
 static void set_up(void)
 {
 	config_fixture_init(&fixture);
+	/* So that checks find the default directories. */
+	setenv("STATE_DIRECTORY", fixture.dir, true);
+	setenv("RUNTIME_DIRECTORY", fixture.dir, true);
 }
 
 static void tear_down(void)
@@ -58,11 +63,11 @@ static void golden_find(void)
 }
 
 /* The messages of a configuration that must be wrong; the caller ends *words. */
-static void load_wrong(const char *name, bool is_check, struct buf *words)
+static void load_wrong(const char *name, enum config_use use, struct buf *words)
 {
 	struct config_problems problems;
 	struct config *config;
-	int r = config_fixture_load(&fixture, name, is_check, &config, &problems);
+	int r = config_fixture_load(&fixture, name, use, &config, &problems);
 
 	config_fixture_print(&fixture, &problems, words);
 	ck_assert_msg(r == CONFIG_E_INVALID, "%s is taken:\n%s", name, buf_str(words));
@@ -80,7 +85,7 @@ START_TEST(test_golden)
 	cleanup(buf_deinit) struct buf words = {0}, expected = {0};
 
 	config_fixture_copy_data(&fixture);
-	load_wrong(file, false, &words);
+	load_wrong(file, CONFIG_RUN, &words);
 	config_fixture_read(expected_path, &expected);
 	ck_assert_msg(strcmp(buf_str(&words), buf_str(&expected)) == 0,
 	        "%s gives\n%sinstead of\n%s", file, buf_str(&words), buf_str(&expected));
@@ -128,7 +133,7 @@ START_TEST(test_bytes)
 
 	config_fixture_write(&fixture, "bytes.yaml", text,
 	        byte_rows[_i].len ? byte_rows[_i].len : strlen(text), 0644);
-	load_wrong("bytes.yaml", false, &words);
+	load_wrong("bytes.yaml", CONFIG_RUN, &words);
 	ck_assert_str_eq(buf_str(&words), byte_rows[_i].expected);
 }
 END_TEST
@@ -142,7 +147,7 @@ START_TEST(test_jobs_file_bytes)
 
 	config_fixture_write(&fixture, "c.yaml", config, sizeof(config) - 1, 0644);
 	config_fixture_write(&fixture, "j", jobs, sizeof(jobs) - 1, 0644);
-	load_wrong("c.yaml", false, &words);
+	load_wrong("c.yaml", CONFIG_RUN, &words);
 	ck_assert_str_eq(buf_str(&words),
 	        "j:2:4: error: invalid UTF-8 (byte 0xff)\n"
 	        "j:3:1: error: a NUL character in the line\n"
@@ -156,13 +161,13 @@ START_TEST(test_unreadable)
 	cleanup(buf_deinit) struct buf missing = {0}, directory = {0}, included = {0};
 	static const char text[] = "accounts: {}\ninclude: [token-fifo, token-dir]\n";
 
-	load_wrong("missing.yaml", false, &missing);
+	load_wrong("missing.yaml", CONFIG_RUN, &missing);
 	ck_assert_str_eq(buf_str(&missing),
 	        "missing.yaml: error: cannot be read: No such file or directory\n");
-	load_wrong("token-dir", false, &directory);
+	load_wrong("token-dir", CONFIG_RUN, &directory);
 	ck_assert_str_eq(buf_str(&directory), "token-dir: error: cannot be read: Is a directory\n");
 	config_fixture_write(&fixture, "i.yaml", text, sizeof(text) - 1, 0644);
-	load_wrong("i.yaml", false, &included);
+	load_wrong("i.yaml", CONFIG_RUN, &included);
 	ck_assert_str_eq(buf_str(&included),
 	        "i.yaml: warning: there are no accounts, so there is nothing to watch\n"
 	        "token-dir: error: cannot be read: Is a directory\n"
@@ -185,7 +190,7 @@ START_TEST(test_owners)
 	snprintf(path, sizeof(path), "%s/program", fixture.dir);
 	ck_assert_int_eq(chown(path, 65534, 0), 0);
 	config_fixture_write(&fixture, "o.yaml", text, sizeof(text) - 1, 0644);
-	load_wrong("o.yaml", false, &words);
+	load_wrong("o.yaml", CONFIG_RUN, &words);
 	ck_assert_str_eq(buf_str(&words),
 	        "o.yaml:1:51: error: access_token_file: token belongs to user 65534; it must "
 	        "belong to root or to user 0, who runs this\n"
@@ -201,12 +206,157 @@ START_TEST(test_check_keeps_errors)
 	cleanup(buf_deinit) struct buf words = {0};
 
 	config_fixture_write(&fixture, "k.yaml", text, sizeof(text) - 1, 0644);
-	load_wrong("k.yaml", true, &words);
+	load_wrong("k.yaml", CONFIG_CHECK, &words);
 	ck_assert_str_eq(buf_str(&words),
 	        "k.yaml:1:51: warning: access_token_file: %d is not known here "
 	        "($CREDENTIALS_DIRECTORY is not set), so the file was not looked at\n"
 	        "k.yaml:1:74: error: max_in_flight: expected a whole number from 1 to 10000, "
 	        "found \"0\"\n");
+}
+END_TEST
+
+/* All that a file of a secret may hold and be of no use. */
+static const struct {
+	const char *key; /* of an account, or of a hook if it is secret_file */
+	const char *bytes;
+	size_t len; /* 0 = up to the NUL */
+	const char *words;
+} useless_rows[] = {
+        {"access_token_file", "\n \n", 0, "holds no secret"},
+        {"access_token_file", "", 0, "holds no secret"},
+        {"access_token_file", "1000.a\n1000.b\n", 0, "holds more than one line"},
+        {"access_token_file", "1000.\0a\n", 8, "holds a NUL character"},
+        {"access_token_file", "1000.\x1b\n", 0,
+                "holds a blank or something else that is not printable ASCII"},
+        {"access_token_file", NULL, CREDENTIAL_MAX_BYTES + 1, "is longer than 4095 bytes"},
+        {"client_secret_file", "a b\n", 0,
+                "holds a blank or something else that is not printable ASCII"},
+        {"refresh_token_file", "\xc3\xa4\n", 0,
+                "holds a blank or something else that is not printable ASCII"},
+        {"secret_file", "\n\r\n", 0, "holds no secret"},
+        {"secret_file", "whsec_?", 0, "has something else than base64 behind whsec_"},
+        {"secret_file", "good\nwhsec_\n", 0, "has something else than base64 behind whsec_"},
+        {"secret_file", "1\n2\n3\n4\n5\n6\n7\n8\n9\n", 0, "holds more than 8 secrets"},
+        {"secret_file", NULL, CREDENTIAL_MAX_BYTES + 1, "is longer than 4095 bytes"},
+};
+
+/* A configuration whose only file of that kind is "useless", the key in column 3 of a line. */
+static void write_with_secret(const char *key, const char *file)
+{
+	static const char *const three[] = {"client_secret_file", "refresh_token_file"};
+	bool is_ready = strcmp(key, "access_token_file") == 0;
+	bool is_webhook = strcmp(key, "secret_file") == 0;
+	cleanup(buf_deinit) struct buf text = {0};
+
+	if (is_ready || is_webhook)
+		buf_addf(&text, "accounts:\n a:\n  datacenter: eu\n  access_token_file: %s\n",
+		        is_ready ? file : "token");
+	else
+		buf_adds(&text, "accounts:\n a:\n  datacenter: eu\n  client_id: x\n");
+	for (size_t i = 0; !is_ready && !is_webhook && i < ARRAY_LEN(three); i++)
+		buf_addf(&text, "  %s: %s\n", three[i], strcmp(three[i], key) ? "token" : file);
+	if (is_webhook)
+		buf_addf(
+		        &text, "hooks:\n h:\n  url: https://a.example/\n  secret_file: %s\n", file);
+	config_fixture_write(&fixture, "u.yaml", text.data, text.len, 0644);
+}
+
+static void load_useless(enum config_use use, int expected, struct buf *words)
+{
+	struct config_problems problems;
+	struct config *config;
+
+	ck_assert_int_eq(
+	        config_fixture_load(&fixture, "u.yaml", use, &config, &problems), expected);
+	config_fixture_print(&fixture, &problems, words);
+	config_problems_deinit(&problems);
+	config_free(config);
+}
+
+/* `--check` refuses it; a start says so and goes on, for it can be mended meanwhile. */
+START_TEST(test_useless_secrets)
+{
+	cleanup(buf_deinit) struct buf checked = {0}, run = {0};
+	cleanup(mem_free_p) char *error = mem_printf(
+	        ": error: %s: useless %s\n", useless_rows[_i].key, useless_rows[_i].words);
+	cleanup(mem_free_p) char *warning = mem_printf(
+	        ": warning: %s: useless %s\n", useless_rows[_i].key, useless_rows[_i].words);
+	const char *bytes = useless_rows[_i].bytes;
+	size_t len = useless_rows[_i].len ? useless_rows[_i].len : strlen(bytes);
+	cleanup(mem_free_p) char *full = mem_new(len + 1, 1);
+
+	memset(full, 'a', len);
+	if (bytes)
+		memcpy(full, bytes, len);
+	config_fixture_write(&fixture, "useless", full, len, 0600);
+	write_with_secret(useless_rows[_i].key, "useless");
+	load_useless(CONFIG_CHECK, CONFIG_E_INVALID, &checked);
+	ck_assert_msg(strstr(buf_str(&checked), error), "%s", buf_str(&checked));
+	ck_assert_int_eq(strncmp(buf_str(&checked), "u.yaml:", 7), 0);
+	load_useless(CONFIG_RUN, 0, &run);
+	ck_assert_msg(strstr(buf_str(&run), warning), "%s", buf_str(&run));
+	write_with_secret(useless_rows[_i].key, "token");
+	buf_clear(&checked);
+	load_useless(CONFIG_CHECK, 0, &checked);
+	ck_assert_str_eq(buf_str(&checked), "");
+}
+END_TEST
+
+START_TEST(test_directories)
+{
+	static const char named[] = "accounts: {a: {datacenter: eu, access_token_file: token}}\n"
+	                            "state_dir: missing\n"
+	                            "runtime_dir: ./token\n";
+	static const char unnamed[] = "accounts: {a: {datacenter: eu, access_token_file: token}}\n";
+	cleanup(buf_deinit) struct buf run = {0}, checked = {0}, looked = {0};
+	cleanup(buf_deinit) struct buf defaults = {0}, by_anybody = {0};
+	cleanup(mem_free_p) char *missing = mem_printf("%s/missing", fixture.dir);
+	static const char errors[] = "u.yaml:2:12: error: state_dir: missing does not exist\n"
+	                             "u.yaml:3:14: error: runtime_dir: token is not a directory\n";
+
+	config_fixture_write(&fixture, "u.yaml", named, sizeof(named) - 1, 0644);
+	load_useless(CONFIG_CHECK, CONFIG_E_INVALID, &checked);
+	ck_assert_str_eq(buf_str(&checked), errors);
+	load_useless(CONFIG_LOOK, 0, &looked);
+	ck_assert_str_eq(buf_str(&looked),
+	        "u.yaml:2:12: warning: state_dir: missing does not exist\n"
+	        "u.yaml:3:14: warning: runtime_dir: token is not a directory\n");
+	load_useless(CONFIG_RUN, 0, &run); /* a start says it when it opens them */
+	ck_assert_str_eq(buf_str(&run), "");
+	setenv("STATE_DIRECTORY", missing, true);
+	config_fixture_write(&fixture, "u.yaml", unnamed, sizeof(unnamed) - 1, 0644);
+	load_useless(CONFIG_CHECK, 0, &defaults);
+	ck_assert_str_eq(buf_str(&defaults),
+	        "u.yaml: warning: state_dir: missing does not exist; a start needs it\n");
+	load_useless(CONFIG_LOOK, 0, &by_anybody);
+	ck_assert_str_eq(buf_str(&by_anybody), "");
+}
+END_TEST
+
+/* What only its owner may write to is an error for the daemon's user, and perhaps none for
+ * others. */
+START_TEST(test_directory_of_another)
+{
+	static const char text[] = "accounts: {}\nstate_dir: closed\n";
+	cleanup(mem_free_p) char *closed = mem_printf("%s/closed", fixture.dir);
+	cleanup(buf_deinit) struct buf checked = {0}, looked = {0};
+
+	/* Only root may become somebody else; that the rule is kept shows wherever tests run as
+	 * root. */
+	if (geteuid() != 0)
+		return;
+	config_fixture_write(&fixture, "u.yaml", text, sizeof(text) - 1, 0644);
+	ck_assert_int_eq(mkdir(closed, 0755), 0);
+	ck_assert_int_eq(chmod(fixture.dir, 0755), 0);
+	ck_assert_int_eq(seteuid(65534), 0);
+	load_useless(CONFIG_CHECK, CONFIG_E_INVALID, &checked);
+	load_useless(CONFIG_LOOK, 0, &looked);
+	ck_assert_int_eq(seteuid(0), 0);
+	ck_assert_ptr_nonnull(strstr(buf_str(&checked),
+	        "u.yaml:2:12: error: state_dir: closed cannot be written to by user 65534, who "
+	        "runs this: Permission denied\n"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&looked),
+	        "u.yaml:2:12: warning: state_dir: closed cannot be written to by user 65534"));
 }
 END_TEST
 
@@ -218,7 +368,7 @@ START_TEST(test_many_problems_are_counted)
 	for (int i = 0; i < PROBLEMS_MAX + 5; i++)
 		buf_addf(&text, "wrong%d: 1\n", i);
 	config_fixture_write(&fixture, "m.yaml", text.data, text.len, 0644);
-	load_wrong("m.yaml", false, &words);
+	load_wrong("m.yaml", CONFIG_RUN, &words);
 	last = strstr(buf_str(&words), "m.yaml: error: and ");
 	ck_assert_ptr_nonnull(last);
 	/* Five keys, and the warning that there are no accounts. */
@@ -235,7 +385,7 @@ START_TEST(test_depth_is_cheap)
 
 	memset(text, '[', N);
 	config_fixture_write(&fixture, "d.yaml", text, N, 0644);
-	load_wrong("d.yaml", false, &words);
+	load_wrong("d.yaml", CONFIG_RUN, &words);
 	ck_assert_str_eq(buf_str(&words), "d.yaml:1:33: error: nested more than 32 deep\n");
 }
 END_TEST
@@ -298,6 +448,9 @@ int main(void)
 	tcase_add_test(tests, test_unreadable);
 	tcase_add_test(tests, test_owners);
 	tcase_add_test(tests, test_check_keeps_errors);
+	tcase_add_loop_test(tests, test_useless_secrets, 0, (int)ARRAY_LEN(useless_rows));
+	tcase_add_test(tests, test_directories);
+	tcase_add_test(tests, test_directory_of_another);
 	tcase_add_test(tests, test_many_problems_are_counted);
 	tcase_add_test(tests, test_depth_is_cheap);
 	tcase_add_test(tests, test_later_options);

@@ -170,7 +170,7 @@ static void assert_loads(const struct config_fixture *fixture, const char *name,
 	cleanup(buf_deinit) struct buf words = {0};
 	struct config_problems problems;
 	struct config *config;
-	int r = config_fixture_load(fixture, name, false, &config, &problems);
+	int r = config_fixture_load(fixture, name, CONFIG_RUN, &config, &problems);
 
 	config_fixture_print(fixture, &problems, &words);
 	ck_assert_msg(r == 0, "%s", buf_str(&words));
@@ -194,7 +194,7 @@ START_TEST(test_sample_is_valid)
 	ca_in_sample = strstr(options_on.data, ca_file);
 	ck_assert_ptr_nonnull(ca_in_sample);
 	memset(ca_in_sample, ' ', strlen(ca_file));
-	memcpy(ca_in_sample, "program", strlen("program"));
+	memcpy(ca_in_sample, "ca.pem", strlen("ca.pem"));
 	config_fixture_write(&fixture, "sample.yaml", sample.data, sample.len, 0644);
 	config_fixture_write(&fixture, "on.yaml", options_on.data, options_on.len, 0644);
 	config_fixture_write(&fixture, "acme_secret", "s", 1, 0600);
