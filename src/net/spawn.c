@@ -65,9 +65,9 @@ static int spawn_set_attributes(posix_spawnattr_t *attributes)
 	int error;
 
 	sigemptyset(&none);
-	sigfillset(&all);
-	sigdelset(&all, SIGKILL);
-	sigdelset(&all, SIGSTOP);
+	/* sigfillset leaves out the two that glibc keeps for itself (32 and 33), and those that are
+	 * left out its posix_spawn has ignored in the child. */
+	memset(&all, 0xff, sizeof(all));
 	error = posix_spawnattr_setsigmask(attributes, &none);
 	if (!error)
 		error = posix_spawnattr_setsigdefault(attributes, &all);
