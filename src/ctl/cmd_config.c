@@ -8,6 +8,7 @@
 #include "ctl/answer.h"
 #include "ctl/commands.h"
 #include "ctl/config_diff.h"
+#include "ctl/config_json.h"
 #include "util/err.h"
 #include "util/mem.h"
 
@@ -112,13 +113,21 @@ static void config_say(const char *file, const struct config_problems *problems)
 	buf_deinit(&safe);
 }
 
-static void config_print(const struct config *config)
+static void config_print(const struct ctl *ctl, const struct config *config)
 {
-	struct buf text = {0};
+	struct buf text = {0}, json = {0}, safe = {0};
 
 	config_show(config, &text);
-	print_safe(stdout, buf_str(&text));
+	if (ctl->is_json) {
+		config_json_write(buf_str(&text), &json);
+		text_add_safe_json(&safe, buf_str(&json), json.len);
+		printf("%s\n", buf_str(&safe));
+	} else {
+		print_safe(stdout, buf_str(&text));
+	}
 	buf_deinit(&text);
+	buf_deinit(&json);
+	buf_deinit(&safe);
 }
 
 /* ---- what a reload would change ---- */
@@ -251,8 +260,6 @@ int cmd_config(struct ctl *ctl, const struct args *args)
 
 	if (strcmp(args->operands[0], "diff") == 0)
 		return config_compare(ctl, args);
-	if (!is_check && ctl->is_json)
-		return args_refuse(args, "config show has no --json; what it prints is YAML");
 	file = config_file(ctl, args);
 	code = config_load(file, CONFIG_LOOK, &config, &problems);
 	if (code < 0) {
@@ -267,7 +274,7 @@ int cmd_config(struct ctl *ctl, const struct args *args)
 	if (is_check && !ctl->is_json)
 		config_say(file, &problems);
 	if (!is_check && code == 0)
-		config_print(config);
+		config_print(ctl, config);
 	config_problems_deinit(&problems);
 	config_free(config);
 	return code == 0 ? CTL_OK : CTL_CONFIG;
