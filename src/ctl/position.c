@@ -35,18 +35,17 @@ static int lock(struct position *position, const char *dir, const char *name)
 	return CTL_OTHER;
 }
 
-/* "<16 hex digits>-<seq>\n" */
+/* "<16 hex digits>-<seq>\n"; without its end it may be half a number. */
 static int take_text(struct position *position, char *text)
 {
-	size_t len = strcspn(text, "\n");
-	char *dash = strchr(text, '-');
+	enum { INSTANCE_LEN = POSITION_INSTANCE_SIZE - 1 };
+	char *end = strchr(text, '\n');
 
-	text[len] = '\0';
-	if (dash && dash - text == POSITION_INSTANCE_SIZE - 1 &&
-	        str_to_int(dash + 1, 0, INT64_MAX, &position->seq) == 0) {
-		*dash = '\0';
+	if (end && strspn(text, "0123456789abcdef") == INSTANCE_LEN && text[INSTANCE_LEN] == '-') {
+		*end = text[INSTANCE_LEN] = '\0';
 		str_copy(position->instance, sizeof(position->instance), text);
-		return CTL_OK;
+		if (str_to_int(text + INSTANCE_LEN + 1, 0, INT64_MAX, &position->seq) == 0)
+			return CTL_OK;
 	}
 	ctl_say("%s does not hold the id of an event; remove it to begin anew", position->path);
 	return CTL_OTHER;

@@ -428,8 +428,10 @@ class Consume(TestCase):
         position.write_text("0123456789abcdef-1\n")
         self.assertEqual(self.consume().wait(DEADLINE_S), 1)
         self.assertIn("a position in the database 0123456789abcdef", self.said())
-        position.write_text("rubbish\n")
-        self.assertEqual(self.consume().wait(DEADLINE_S), 1)
+        for text in ("rubbish\n", "0123456789a\nbcde-1\n", "0123456789abcdef-1", "0123456789ABCDEF-1\n"):
+            position.write_text(text)
+            self.assertEqual(self.consume().wait(DEADLINE_S), 1, text)
+            self.assertIn("does not hold the id of an event", self.said())
         self.assertEqual(self.consume(name="No").wait(DEADLINE_S), 2)
         self.assertEqual(self.consume(name="../x").wait(DEADLINE_S), 2)
         self.assert_stops(daemon)
