@@ -169,7 +169,7 @@ static int stream_once(struct stream *stream, bool is_quiet)
 static int events_read_all(struct events_reader *reader)
 {
 	struct stream stream = {.reader = reader};
-	int code;
+	int code = CTL_OK;
 
 	do {
 		stream.n_events = 0;

@@ -171,7 +171,8 @@ static int copy_to(struct store *store, const char *path)
 	struct store_backup *backup;
 	int r = store_backup_begin(store, path, &backup);
 
-	if (r != 0)
+	/* r says it all, but gcc's analyzer does not know that errno is never 0 after a failure. */
+	if (r != 0 || !backup)
 		return r;
 	do {
 		r = store_backup_step(backup, COPY_PAGES);

@@ -243,7 +243,7 @@ static int open_recover(struct store *store, struct buf *words)
 
 static int open_all(struct store *store, const char *dir, struct buf *words)
 {
-	bool is_current;
+	bool is_current = false;
 	int r = store_dir_open(store, dir, words);
 
 	if (r == 0)

@@ -127,7 +127,8 @@ static void check_answer(const struct http_answer *answer)
 	must(answer->len <= HTTP_BODY_MAX_BYTES && answer->body[answer->len] == '\0');
 	must(answer->error != HTTP_OK || answer->status >= 100);
 	must(answer->credits_remaining >= -1 && answer->date_wall_ms >= -1);
-	must(answer->n_sent >= 1 && answer->n_sent <= 2);
+	/* A machine that is busy with other things may take longer than a time-out. */
+	must((answer->n_sent >= 1 || answer->error == HTTP_E_TIMEOUT) && answer->n_sent <= 2);
 }
 
 static void check_result(const struct http_answer *answer)

@@ -40,6 +40,8 @@ OPEN_DELIVERIES = 300  # more than these: no further jobs until the hooks have c
 RETAIN_S = 20
 DISK_MB = 96
 END_S = 300            # for all that is left at the end
+OUTAGES = [{"what": "refuse", "for": "4s"}, {"what": "503", "path": "any", "times": 10},
+           {"what": "reset", "times": 10}, {"what": "hang", "times": 4}]
 GONE = (OSError, http.client.HTTPException, json.JSONDecodeError)
 
 SCRIPT = """
@@ -234,10 +236,8 @@ class Soak:
 
     def outage(self):
         dc = self.chance.choice(["eu", "us"])
-        self.sim.admin("POST", "/faults", {"faults": [
-            {"dc": dc, "what": self.chance.choice(["refuse", "503", "drop"]), "path": "any",
-             "for": "4s", "times": 1000}]} if self.chance.random() < 0.7 else
-            {"faults": [{"dc": dc, "what": "hang", "times": 10}]})
+        # None that lasts from its first strike on: behind an open circuit those would queue up.
+        self.sim.admin("POST", "/faults", {"faults": [{"dc": dc, **self.chance.choice(OUTAGES)}]})
         self.counts["outages"] += 1
 
     def fill_disk(self):
