@@ -11,10 +11,10 @@
 char *__real_clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE]);
 char *__wrap_clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE]);
 
-/* Of more than a minute the milliseconds are forgotten. */
+/* Milliseconds beyond a whole second are one too many. */
 char *__wrap_clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE])
 {
-	return __real_clock_format_duration(ms > 60000 ? ms - ms % 1000 : ms, text);
+	return __real_clock_format_duration(ms > 1000 && ms % 1000 ? ms + 1 : ms, text);
 }
 
 #elif defined(PLANT_json)
