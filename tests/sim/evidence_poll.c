@@ -214,11 +214,13 @@ static void excuse(struct world_account *account, const struct zoho_saying *sayi
 
 	/* A probe that fails puts off the next one, whatever it failed of. */
 	if (saying->kind != OBSERVED_STATUS && is_probed)
-		account->well_from_mono_ms = world->mono_ms + GATE_REST_MS;
+		account->well_from_mono_ms =
+		        later(account->well_from_mono_ms, world->mono_ms + GATE_REST_MS);
 	if (saying->kind == OBSERVED_UNREACHABLE)
 		datacenter->well_from_mono_ms = world->mono_ms + CIRCUIT_REST_MS;
 	else if (saying->kind != OBSERVED_STATUS && saying->kind != OBSERVED_GARBLED)
-		account->well_from_mono_ms = world->mono_ms + GATE_REST_MS;
+		account->well_from_mono_ms =
+		        later(account->well_from_mono_ms, world->mono_ms + GATE_REST_MS);
 }
 
 void evidence_sent(const struct poll *poll, const struct zoho_saying *saying)
@@ -283,7 +285,8 @@ void evidence_look_for_silence(void)
 		        world->mono_ms < account->well_from_mono_ms ||
 		        world->mono_ms < datacenter->well_from_mono_ms)
 			continue;
-		if (account->grant < 0)
+		if (account->grant < 0 &&
+		        account->n_in_flight < account->max_in_flight[world->variant])
 			judge_lag(job);
 		if (world->mono_ms > job->heard_mono_ms + SILENCE_MAX_MS)
 			world_fail("job %s (%s) is forgotten: not polled for %" PRId64 " s",
