@@ -13,7 +13,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -59,15 +61,8 @@ int store_dir_lock(struct store *store, struct buf *words)
 		buf_addf(words, "%s/%s: %s", store->dir, STORE_LOCK_NAME, err_text(error));
 		return error;
 	}
-	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0) {
-		/* For the words of the one who comes second; nothing depends on it. */
-		int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
-		bool is_told = ftruncate(store->lock_fd, 0) == 0 &&
-		               pwrite(store->lock_fd, pid, (size_t)n, 0) == n;
-
-		(void)is_told;
+	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
-	}
 	if (errno != EWOULDBLOCK) {
 		error = -errno;
 		buf_addf(words, "%s/%s: cannot lock: %s", store->dir, STORE_LOCK_NAME,
@@ -77,9 +72,22 @@ int store_dir_lock(struct store *store, struct buf *words)
 	if (pread(store->lock_fd, pid, sizeof(pid) - 1, 0) < 0)
 		pid[0] = '\0';
 	pid[strspn(pid, "0123456789")] = '\0';
+	/* One that is about to start has not written its own yet. */
+	if (kill((pid_t)strtol(pid, NULL, 10), 0) != 0 && errno == ESRCH)
+		pid[0] = '\0';
 	buf_addf(words, "another instance holds the state directory %s%s%s", store->dir,
 	        pid[0] ? ", process " : "", pid);
 	return ERR_LOCKED;
+}
+
+void store_dir_tell_holder(struct store *store)
+{
+	char pid[32];
+	int n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	bool is_told =
+	        ftruncate(store->lock_fd, 0) == 0 && pwrite(store->lock_fd, pid, (size_t)n, 0) == n;
+
+	(void)is_told;
 }
 
 static uint32_t header_u32(const unsigned char *header, size_t at)

@@ -291,6 +291,7 @@ int store_open(const char *dir, struct store **out, struct buf *words)
 		free(store);
 		return r;
 	}
+	store_dir_tell_holder(store);
 	if (store_ballast_make(store) != 0)
 		buf_addf(words, "no room in %s for a ballast of %d MiB", dir,
 		        STORE_BALLAST_BYTES / 1024 / 1024);

@@ -136,6 +136,9 @@ struct store {
 
 int store_dir_open(struct store *store, const char *dir, struct buf *words);
 int store_dir_lock(struct store *store, struct buf *words);
+/* Writes our pid into the lock, for the words of the one who comes second; nothing depends on it.
+ * Not before every check has passed: a directory that is refused stays as it was. */
+void store_dir_tell_holder(struct store *store);
 /* Looks at the database file before SQLite does; makes it, empty, if there is none. */
 int store_dir_look(struct store *store, struct buf *words);
 /* After a refused open: an empty -wal that this attempt left behind goes away. */

@@ -17,6 +17,7 @@
 #include "store/private.h"
 #include "storekit.h"
 #include "util/err.h"
+#include "util/mem.h"
 
 static char dir[STOREKIT_PATH_SIZE];
 
@@ -80,16 +81,26 @@ static void exec_into_wal(const char *sql)
 	ck_assert(is_there("bulkwatch.db-wal"));
 }
 
+static void write_lock(const char *text)
+{
+	FILE *file = fopen(path("bulkwatch.lock"), "w");
+
+	ck_assert_ptr_nonnull(file);
+	fputs(text, file);
+	fclose(file);
+}
+
 static void expect_refused_untouched(int error)
 {
-	static const char *const names[] = {
-	        "bulkwatch.db", "bulkwatch.db-wal", "bulkwatch.db-journal", "bulkwatch.db-shm"};
-	uint64_t before[4];
+	static const char *const names[] = {"bulkwatch.db", "bulkwatch.db-wal",
+	        "bulkwatch.db-journal", "bulkwatch.db-shm", "bulkwatch.lock"};
+	uint64_t before[ARRAY_LEN(names)];
 
-	for (size_t i = 0; i < 4; i++)
+	write_lock("4194305\n"); /* of a process that cannot be */
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		before[i] = storekit_hash(path(names[i]));
 	storekit_refused(dir, error);
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		ck_assert_msg(storekit_hash(path(names[i])) == before[i], "%s changed", names[i]);
 }
 
@@ -372,6 +383,21 @@ START_TEST(second_instance_is_refused)
 }
 END_TEST
 
+/* The number of one that is gone would mislead; it stands there until the next start is through. */
+START_TEST(no_dead_process_is_named)
+{
+	struct store *store = storekit_open(dir), *other;
+	struct buf words = {0};
+
+	write_lock("4194305\n");
+	ck_assert_int_eq(store_open(dir, &other, &words), ERR_LOCKED);
+	ck_assert_ptr_nonnull(strstr(buf_str(&words), "another instance holds"));
+	ck_assert_ptr_null(strstr(buf_str(&words), "process"));
+	buf_deinit(&words);
+	store_close(store);
+}
+END_TEST
+
 /* No program reads or copies through SQLite while the daemon runs, nor the other way round. */
 START_TEST(other_programs_are_kept_out)
 {
@@ -508,6 +534,7 @@ static Suite *store_open_suite(void)
 	tcase_add_test(opening, damage_is_found_in_use);
 	tcase_add_test(opening, check_follows_the_size);
 	tcase_add_test(opening, second_instance_is_refused);
+	tcase_add_test(opening, no_dead_process_is_named);
 	tcase_add_test(opening, other_programs_are_kept_out);
 	tcase_add_test(opening, kill_is_told_from_a_clean_end);
 	tcase_add_test(opening, migration_copies_first);
