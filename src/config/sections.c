@@ -17,14 +17,6 @@ static bool section_equal(const void *ctx, const void *key, uint32_t handle)
 	return strcmp(section->list[handle].name, key) == 0;
 }
 
-static uint64_t section_hash_of(const void *ctx, uint32_t handle)
-{
-	const struct section *section = ctx;
-	const char *name = section->list[handle].name;
-
-	return hash_bytes(name, strlen(name));
-}
-
 uint32_t section_find(const struct section *section, const char *name)
 {
 	return hash_find(
@@ -65,8 +57,8 @@ static void section_add(struct section *section, const struct tree_node *node)
 		section->list = mem_resize(section->list, section->cap, sizeof(*section->list));
 	}
 	section->list[section->n] = (struct entry){.name = node->key, .node = node};
-	hash_insert(&section->by_name, hash_bytes(node->key, strlen(node->key)),
-	        (uint32_t)section->n, section_hash_of, section);
+	hash_insert(
+	        &section->by_name, hash_bytes(node->key, strlen(node->key)), (uint32_t)section->n);
 	section->n++;
 }
 

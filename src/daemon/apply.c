@@ -34,16 +34,19 @@ static const struct hook_set *job_hooks(const struct apply *apply, const struct 
 
 static void keep_job(struct apply *apply, struct tracked *tracked, const struct config_job *job)
 {
-	bool is_changed = !str_is_equal(tracked->name, job->name) || tracked->is_from_socket;
+	struct registry *registry = apply->tracker->registry;
+	bool is_changed = !str_is_equal(registry_name(registry, tracked), job->name) ||
+	                  tracked->is_from_socket;
+	struct job_terms terms = {
+	        .hooks = job_hooks(apply, job), .overdue_after_ms = job->overdue_after_ms};
 
 	tracked->is_marked = true;
-	tracked->hooks = job_hooks(apply, job);
-	tracked->overdue_after_ms = job->overdue_after_ms;
+	registry_set_terms(registry, tracked, &terms);
 	apply->result->n_kept++;
 	if (!is_changed)
 		return;
 	tracked->is_from_socket = false;
-	registry_set_name(apply->tracker->registry, tracked, job->name);
+	registry_set_name(registry, tracked, job->name);
 	tracker_rewrite(apply->tracker, tracked);
 }
 

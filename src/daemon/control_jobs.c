@@ -30,12 +30,14 @@ static int write_job(void *arg, const struct job_view *view)
 
 static int write_tracked(struct call *call, struct writer *writer, const struct tracked *tracked)
 {
-	const struct account *account =
-	        accounts_get(call->control->context.tracker->accounts, tracked->account);
-	struct job_view view = view_of_tracked(tracked, &tracked->job, account, call->now,
-	        view_wait_ms(tracked, account, call->now));
+	const struct tracker *tracker = call->control->context.tracker;
+	const struct account *account = accounts_get(tracker->accounts, tracked->account);
+	struct job job = registry_job(tracker->registry, tracked);
+	struct job_id id;
+	struct job_view view = view_of_tracked(
+	        tracker, tracked, &job, view_wait_ms(tracked, account, call->now), &id);
 
-	return view_with_document(call_store(call), tracked->key, &view, write_job, writer);
+	return view_with_document(call_store(call), tracked_key(tracked), &view, write_job, writer);
 }
 
 /* ---- the list ---- */
@@ -46,16 +48,17 @@ struct filter {
 	int finished; /* -1 = any */
 };
 
-static bool is_wanted(const struct filter *filter, const struct tracked *tracked)
+static bool is_wanted(
+        const struct filter *filter, const struct registry *registry, const struct tracked *tracked)
 {
 	if (filter->account && tracked->account != filter->account->handle)
 		return false;
-	if (filter->state && strcmp(tracked->job.state, filter->state) != 0)
+	if (filter->state && strcmp(registry_state(registry, tracked), filter->state) != 0)
 		return false;
-	if (filter->name && !str_is_equal(tracked->name, filter->name))
+	if (filter->name && !str_is_equal(registry_name(registry, tracked), filter->name))
 		return false;
 	return filter->finished < 0 ||
-	       job_kind_is_finished((enum job_kind)tracked->job.kind) == (filter->finished == 1);
+	       job_kind_is_finished((enum job_kind)tracked->kind) == (filter->finished == 1);
 }
 
 /* Pages go by the keys of jobs, which never change: what comes and goes meanwhile moves nothing
@@ -69,17 +72,18 @@ static int write_page(struct call *call, struct writer *writer, const struct fil
 	int r = 0;
 
 	json_open_array(&writer->w, "jobs");
-	struct tracked *tracked = registry_next(registry, after);
+	struct sorted_place place = registry_seek(registry, after);
+	struct tracked *tracked = registry_next(registry, &place);
 
-	for (; tracked && n < limit && !r; tracked = registry_next(registry, tracked->key)) {
-		if (!is_wanted(filter, tracked))
+	for (; tracked && n < limit && !r; tracked = registry_next(registry, &place)) {
+		if (!is_wanted(filter, registry, tracked))
 			continue;
 		r = write_tracked(call, writer, tracked);
-		last = tracked->key;
+		last = tracked_key(tracked);
 		n++;
 	}
-	while (tracked && !is_wanted(filter, tracked))
-		tracked = registry_next(registry, tracked->key);
+	while (tracked && !is_wanted(filter, registry, tracked))
+		tracked = registry_next(registry, &place);
 	json_close_array(&writer->w);
 	if (tracked) {
 		char next[24];
@@ -240,7 +244,7 @@ void control_get_wait(struct call *call)
 
 	if (!call_duration(call, "timeout", WAIT_DEFAULT_MS, WAIT_MAX_MS, &timeout_ms))
 		return;
-	if (!tracked || job_kind_is_finished((enum job_kind)tracked->job.kind))
+	if (!tracked || job_kind_is_finished((enum job_kind)tracked->kind))
 		control_get_job(call);
 	else
 		waiters_add(call->control->waiters, call, registry_ticket(tracked),

@@ -93,19 +93,23 @@ static void put_accounts(struct page *page, const char *name, enum exposition_ty
 
 /* Words beyond STATES_MAX are counted as "other". */
 struct states {
-	const char *words[STATES_MAX + 1]; /* interned: equal pointers are equal words */
+	const char *words[STATES_MAX + 1];
+	uint32_t handles[STATES_MAX]; /* of the words: equal ones are equal words */
 	size_t n;
 	uint32_t *counts; /* owned: by account's handle and word */
 };
 
-static size_t state_place(struct states *states, const char *word)
+static size_t state_place(
+        struct states *states, const struct registry *registry, const struct tracked *tracked)
 {
 	size_t i = 0;
 
-	while (i < states->n && states->words[i] != word)
+	while (i < states->n && states->handles[i] != tracked->state)
 		i++;
-	if (i == states->n && states->n < STATES_MAX)
-		states->words[states->n++] = word;
+	if (i == states->n && states->n < STATES_MAX) {
+		states->handles[i] = tracked->state;
+		states->words[states->n++] = registry_state(registry, tracked);
+	}
 	return i;
 }
 
@@ -119,7 +123,7 @@ static void put_jobs(struct page *page)
 
 	while ((tracked = registry_each(tracker->registry, &cursor)))
 		states.counts[tracked->account * (STATES_MAX + 1) +
-		              state_place(&states, tracked->job.state)]++;
+		              state_place(&states, tracker->registry, tracked)]++;
 	states.words[STATES_MAX] = "other";
 	gauge(page, "bulkwatch_jobs", "Jobs that are watched, by their state.");
 	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {

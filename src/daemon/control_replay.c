@@ -39,8 +39,8 @@ static const struct hook_set *set_of_event(void *arg, const struct store_event *
 
 	if (!event_type_is_of_job(event->type))
 		return hooks_all(tracker->hooks);
-	if (tracked && tracked->hooks)
-		return tracked->hooks;
+	if (tracked && registry_terms(tracker->registry, tracked).hooks)
+		return registry_terms(tracker->registry, tracked).hooks;
 	return account && account->is_configured ? account->hooks : hooks_all(tracker->hooks);
 }
 

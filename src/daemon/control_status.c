@@ -7,7 +7,8 @@
 enum { STATES_MAX = 32 };
 
 struct state_count {
-	const char *state; /* interned: equal pointers are equal words */
+	uint32_t handle; /* of the word: equal ones are equal words */
+	const char *state;
 	int64_t n;
 };
 
@@ -22,10 +23,11 @@ static size_t count_states(
 	while ((tracked = registry_each(registry, &cursor))) {
 		size_t i = 0;
 
-		while (i < n && counts[i].state != tracked->job.state)
+		while (i < n && counts[i].handle != tracked->state)
 			i++;
 		if (i == n && n < STATES_MAX)
-			counts[n++] = (struct state_count){.state = tracked->job.state};
+			counts[n++] = (struct state_count){.handle = tracked->state,
+			        .state = registry_state(registry, tracked)};
 		counts[i < n ? i : n - 1].n++;
 	}
 	return n;

@@ -54,7 +54,7 @@ static struct interval interval_of(const struct why *why)
 {
 	struct interval interval = {
 	        .policy = why->account->policy,
-	        .age_ms = why->call->now.mono_ms - why->tracked->job.watched_mono_ms,
+	        .age_ms = why->call->now.mono_ms - int48_value(why->tracked->watched_mono_ms),
 	};
 
 	thrift_shape(why->call->control->context.tracker, why->tracked, &interval.policy);
@@ -71,15 +71,15 @@ static void add_turn(struct why *why, const struct interval *interval)
 	clock_format_duration(
 	        interval->wait_ms < 1000 ? interval->wait_ms : interval->wait_ms / 1000 * 1000,
 	        text);
-	if (tracked->job.n_failures == 1)
+	if (tracked->n_failures == 1)
 		str_copy(failures, sizeof(failures), "poll brought");
 	else
-		snprintf(failures, sizeof(failures), "%u polls brought", tracked->job.n_failures);
+		snprintf(failures, sizeof(failures), "%u polls brought", tracked->n_failures);
 	if (tracked->is_asked_for)
 		add(why, "asked", due, "somebody asked for it");
-	else if (tracked->job.kind == JOB_PENDING && tracked->job.n_failures == 0)
+	else if (tracked->kind == JOB_PENDING && tracked->n_failures == 0)
 		add(why, "first", due, "its first poll");
-	else if (tracked->job.n_failures > 0)
+	else if (tracked->n_failures > 0)
 		add(why, "backoff", due, "the last %s no answer about it", failures);
 	else if (interval->policy.curve)
 		add(why, "learned", due,
@@ -96,8 +96,9 @@ static bool add_job(struct why *why, const struct interval *interval)
 {
 	const struct tracked *tracked = why->tracked;
 
-	if (!job_is_polled(&tracked->job))
-		add(why, "finished", NEVER, "it is finished (%.64s)", tracked->job.state);
+	if (!tracked_is_polled(tracked))
+		add(why, "finished", NEVER, "it is finished (%.64s)",
+		        registry_state(why->call->control->context.tracker->registry, tracked));
 	else if (!why->account->is_configured)
 		add(why, "account_gone", NEVER, "its account is not in the configuration");
 	else if (tracked->is_paused)
@@ -226,8 +227,8 @@ static void write_interval(
 
 	json_open_object(w, "interval");
 	json_put_bool(w, "learned", curve);
-	json_put_string(
-	        w, "module", learned ? learned_module_name(learned, why->tracked->module) : NULL);
+	json_put_string(w, "module",
+	        learned ? learned_module_name(learned, (uint8_t)why->tracked->module) : NULL);
 	json_put_integer(w, "age_ms", interval->age_ms);
 	json_put_integer(w, "wait_ms", interval->wait_ms);
 	if (curve)

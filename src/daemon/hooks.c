@@ -270,13 +270,6 @@ static uint64_t hash_chain(uint32_t hook, int64_t order)
 	return hash_bytes(bytes, sizeof(bytes));
 }
 
-static uint64_t hash_of_chain(const void *ctx, uint32_t handle)
-{
-	const struct hooks *hooks = ctx;
-
-	return hash_chain(hooks->chains[handle]->hook, hooks->chains[handle]->order);
-}
-
 static bool chain_has_name(const void *ctx, const void *key, uint32_t handle)
 {
 	const struct hooks *hooks = ctx;
@@ -315,7 +308,7 @@ static struct chain *find_or_add_chain(struct hooks *hooks, uint32_t hook, int64
 	chain->tail = &chain->first;
 	chain->handle = chain_handle(hooks);
 	hooks->chains[chain->handle] = chain;
-	hash_insert(&hooks->by_order, hash, chain->handle, hash_of_chain, hooks);
+	hash_insert(&hooks->by_order, hash, chain->handle);
 	return chain;
 }
 

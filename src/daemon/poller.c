@@ -180,6 +180,7 @@ static void observe_failure(const struct http_answer *answer, struct observation
 static void observe(struct poller *poller, const struct poll *poll, const struct tracked *tracked,
         const struct http_answer *answer, struct observation *out)
 {
+	struct job_id id = tracked ? tracked_id(tracked) : (struct job_id){0};
 	struct reply reply = {
 	        .http_status = answer->status,
 	        .body = answer->body,
@@ -188,7 +189,7 @@ static void observe(struct poller *poller, const struct poll *poll, const struct
 	        .retry_after_s = answer->retry_after_s,
 	};
 	struct reply_question question = {
-	        .job_id = tracked ? tracked->id : "",
+	        .job_id = id.text,
 	        .api_url = poll->datacenter->api_url,
 	        .token = account_token(poll->account, mono_now(poller)),
 	};
@@ -204,7 +205,7 @@ static void observe(struct poller *poller, const struct poll *poll, const struct
 		        .kind = OBSERVED_STATUS,
 		        .http_status = answer->status,
 		        .retry_after_ms = -1,
-		        .state = tracked->job.state,
+		        .state = registry_state(poller->tracker->registry, tracked),
 		        .is_repeated = true,
 		};
 	else
@@ -484,7 +485,7 @@ static void put_url(struct buf *url, const struct account *account, const struct
 	buf_adds(url, account->datacenter->api_url);
 	buf_adds(url,
 	        account->service == SERVICE_CRM ? "/crm/bulk/v8/read/" : "/bigin/bulk/v2/read/");
-	buf_adds(url, tracked->id);
+	buf_adds(url, tracked_id(tracked).text);
 }
 
 static int submit(struct poller *poller, struct account *account, const struct tracked *tracked,
@@ -528,7 +529,8 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 
 	if (r) {
 		/* A bug, or no memory: said, and tried again later like any failure. */
-		log_error("job %s/%s: cannot send a request (%d)", account->name, tracked->id, r);
+		log_error("job %s/%s: cannot send a request (%d)", account->name,
+		        tracked_id(tracked).text, r);
 		poll->is_in_use = false;
 		poller->free_polls[poller->n_free++] = place;
 		gate_unpass(&account->gate);
@@ -545,7 +547,7 @@ static void send_poll(struct poller *poller, struct account *account, struct tra
 	tracked->is_in_flight = true;
 	tracked->is_asked_for = false;
 	tracked->is_contact_dirty = true;
-	tracked->last_polled_wall_ms = now.wall_ms;
+	tracked->last_polled_wall_ms = int48_of(now.wall_ms);
 	tracked->polls++;
 	account->n_polls++;
 	poll->ledger_id = thrift_take_credit(poller->tracker, account);
@@ -631,9 +633,9 @@ void poller_poll_now(struct poller *poller, struct tracked *tracked)
 	int64_t mono_ms = mono_now(poller);
 	struct account *account = accounts_get(poller->tracker->accounts, tracked->account);
 
-	if (tracked->job.kind == JOB_LOST)
-		tracked->job.is_revived = true;
-	if (!job_is_polled(&tracked->job) || tracked->is_in_flight)
+	if (tracked->kind == JOB_LOST)
+		tracked->is_revived = true;
+	if (!tracked_is_polled(tracked) || tracked->is_in_flight)
 		return;
 	tracked->is_asked_for = true;
 	/* Before everything else that is due in its account. */

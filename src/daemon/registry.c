@@ -7,33 +7,45 @@
 #include "util/hash.h"
 #include "util/intern.h"
 #include "util/mem.h"
-#include "util/str.h"
+#include "util/texts.h"
 
 /* Chunks never move: queues hold pointers into them. */
-enum { CHUNK = 1024 };
+enum { CHUNK = 1024, NO_DIGIT = 0xf };
+
+struct failure {
+	struct int48 at_wall_ms;
+	uint8_t class;    /* enum error_class */
+	uint32_t message; /* interned: one trouble makes many jobs say the same */
+	uint32_t next_free;
+};
 
 struct registry {
 	struct tracked **chunks; /* owned */
 	size_t n_chunks;
 	uint32_t *free_handles; /* owned; a stack */
 	size_t n_free, cap_free;
-	struct hash index; /* (account, id) -> handle */
-	struct intern_pool *strings;
-	struct tracked **order; /* owned; by key; holes are NULL until there are many */
-	int64_t *order_keys;    /* owned; beside it, so that holes keep the order searchable */
-	size_t n_order, cap_order, n_holes;
+	struct hash index;         /* (account, id) -> handle */
+	struct sorted by_key;      /* handles */
+	struct intern_pool *words; /* states and messages */
+	struct texts *names;
+	struct terms *terms;
+	struct failure *failures; /* owned; [0] stands for none */
+	uint32_t n_failures, cap_failures, first_free_failure;
 };
 
 struct job_name {
 	uint32_t account;
-	const char *id;
+	uint8_t digits[JOB_ID_MAX / 2];
 };
 
 struct registry *registry_new(void)
 {
 	struct registry *registry = MEM_NEW(struct registry);
 
-	registry->strings = intern_pool_new();
+	registry->words = intern_pool_new();
+	registry->names = texts_new();
+	registry->terms = terms_new();
+	registry->n_failures = 1;
 	return registry;
 }
 
@@ -41,17 +53,16 @@ struct registry *registry_free(struct registry *registry)
 {
 	if (!registry)
 		return NULL;
-	for (size_t i = 0; i < registry->n_chunks; i++) {
-		for (size_t k = 0; k < CHUNK; k++)
-			free(registry->chunks[i][k].error);
+	for (size_t i = 0; i < registry->n_chunks; i++)
 		free(registry->chunks[i]);
-	}
 	free(registry->chunks);
 	free(registry->free_handles);
 	hash_deinit(&registry->index);
-	intern_pool_free(registry->strings);
-	free(registry->order);
-	free(registry->order_keys);
+	sorted_deinit(&registry->by_key);
+	intern_pool_free(registry->words);
+	texts_free(registry->names);
+	terms_free(registry->terms);
+	free(registry->failures);
 	free(registry);
 	return NULL;
 }
@@ -68,24 +79,49 @@ static struct tracked *at(const struct registry *registry, uint32_t handle)
 
 static bool is_in_use(const struct tracked *tracked)
 {
-	return tracked->id[0] != '\0';
+	return tracked->state != 0;
 }
 
-static uint64_t hash_name(uint32_t account, const char *id)
+/* ---- ids ---- */
+
+static void pack_id(const char *id, uint8_t digits[static JOB_ID_MAX / 2])
 {
-	char bytes[sizeof(account) + JOB_ID_MAX];
-	size_t len = strlen(id);
+	for (size_t i = 0; i < JOB_ID_MAX / 2; i++) {
+		uint8_t high = *id ? (uint8_t)(*id++ - '0') : NO_DIGIT;
+		uint8_t low = *id ? (uint8_t)(*id++ - '0') : NO_DIGIT;
+
+		digits[i] = (uint8_t)(high << 4 | low);
+	}
+}
+
+struct job_id tracked_id(const struct tracked *tracked)
+{
+	struct job_id id = {0};
+
+	for (size_t i = 0; i < JOB_ID_MAX; i++) {
+		uint8_t digit = tracked->digits[i / 2] >> (i % 2 ? 0 : 4) & 0xf;
+
+		if (digit == NO_DIGIT)
+			break;
+		id.text[i] = (char)('0' + digit);
+	}
+	return id;
+}
+
+static bool is_id(const char *id)
+{
+	size_t len = strspn(id, "0123456789");
+
+	return len > 0 && len <= JOB_ID_MAX && id[len] == '\0';
+}
+
+static uint64_t hash_name(uint32_t account, const uint8_t digits[static JOB_ID_MAX / 2])
+{
+	uint8_t bytes[sizeof(account) + JOB_ID_MAX / 2];
 
 	memcpy(bytes, &account, sizeof(account));
-	memcpy(bytes + sizeof(account), id, len);
-	return hash_bytes(bytes, sizeof(account) + len);
-}
-
-static uint64_t hash_of_handle(const void *ctx, uint32_t handle)
-{
-	const struct tracked *tracked = at(ctx, handle);
-
-	return hash_name(tracked->account, tracked->id);
+	memcpy(bytes + sizeof(account), digits, JOB_ID_MAX / 2);
+	return hash_bytes(bytes, sizeof(bytes));
 }
 
 static bool handle_has_name(const void *ctx, const void *key, uint32_t handle)
@@ -93,8 +129,11 @@ static bool handle_has_name(const void *ctx, const void *key, uint32_t handle)
 	const struct tracked *tracked = at(ctx, handle);
 	const struct job_name *name = key;
 
-	return tracked->account == name->account && strcmp(tracked->id, name->id) == 0;
+	return tracked->account == name->account &&
+	       memcmp(tracked->digits, name->digits, sizeof(name->digits)) == 0;
 }
+
+/* ---- coming and going ---- */
 
 static void push_free(struct registry *registry, uint32_t handle)
 {
@@ -119,123 +158,67 @@ static void add_chunk(struct registry *registry)
 
 struct tracked *registry_add(struct registry *registry, uint32_t account, const char *id)
 {
-	assert(id[0] && strlen(id) <= JOB_ID_MAX);
+	assert(is_id(id));
 	if (registry->n_free == 0)
 		add_chunk(registry);
 	uint32_t handle = registry->free_handles[--registry->n_free];
 	struct tracked *tracked = at(registry, handle);
 
 	*tracked = (struct tracked){
-	        .account = account, .handle = handle, .generation = tracked->generation + 1};
-	str_copy(tracked->id, sizeof(tracked->id), id);
-	registry_set_state(registry, tracked, JOB_STATE_PENDING);
-	hash_insert(&registry->index, hash_name(account, id), handle, hash_of_handle, registry);
+	        .account = account,
+	        .handle = handle,
+	        .generation = (tracked->generation + 1) & 0xffffff,
+	        .state = intern_get(registry->words, JOB_STATE_PENDING),
+	        .kind = JOB_PENDING,
+	};
+	pack_id(id, tracked->digits);
+	hash_insert(&registry->index, hash_name(account, tracked->digits), handle);
 	return tracked;
 }
 
-/* The place of the first in the order whose key is greater than `after`. */
-static size_t order_place(const struct registry *registry, int64_t after)
+static int64_t key_of(const void *ctx, uint32_t handle)
 {
-	size_t low = 0, high = registry->n_order;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (registry->order_keys[middle] <= after)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static void order_compact(struct registry *registry)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < registry->n_order; i++) {
-		if (!registry->order[i])
-			continue;
-		registry->order[n] = registry->order[i];
-		registry->order_keys[n++] = registry->order_keys[i];
-	}
-	registry->n_order = n;
-	registry->n_holes = 0;
-}
-
-static void order_remove(struct registry *registry, const struct tracked *tracked)
-{
-	if (!tracked->key)
-		return;
-	size_t place = order_place(registry, tracked->key - 1);
-
-	assert(place < registry->n_order && registry->order[place] == tracked);
-	registry->order[place] = NULL;
-	registry->n_holes++;
-	if (registry->n_holes > CHUNK && registry->n_holes > registry->n_order / 2)
-		order_compact(registry);
-}
-
-/* Nearly always at the end: only a job that is watched once more has an old key. */
-static void order_insert(struct registry *registry, struct tracked *tracked)
-{
-	size_t place = order_place(registry, tracked->key);
-
-	if (place > 0 && registry->order_keys[place - 1] == tracked->key) {
-		assert(!registry->order[place - 1]);
-		registry->order[place - 1] = tracked;
-		registry->n_holes--;
-		return;
-	}
-	if (registry->n_order == registry->cap_order) {
-		registry->cap_order = registry->cap_order ? registry->cap_order * 2 : CHUNK;
-		registry->order =
-		        mem_resize(registry->order, registry->cap_order, sizeof(struct tracked *));
-		registry->order_keys =
-		        mem_resize(registry->order_keys, registry->cap_order, sizeof(int64_t));
-	}
-	size_t n_behind = registry->n_order - place;
-
-	memmove(&registry->order[place + 1], &registry->order[place],
-	        n_behind * sizeof(struct tracked *));
-	memmove(&registry->order_keys[place + 1], &registry->order_keys[place],
-	        n_behind * sizeof(int64_t));
-	registry->order[place] = tracked;
-	registry->order_keys[place] = tracked->key;
-	registry->n_order++;
+	return tracked_key(at(ctx, handle));
 }
 
 void registry_set_key(struct registry *registry, struct tracked *tracked, int64_t key)
 {
-	if (tracked->key == key)
+	int64_t old = tracked_key(tracked);
+
+	if (old == key)
 		return;
-	order_remove(registry, tracked);
-	tracked->key = key;
+	if (old)
+		sorted_remove(&registry->by_key, tracked->handle, old, key_of, registry);
+	tracked->key = int48_of(key);
 	if (key)
-		order_insert(registry, tracked);
+		sorted_insert(&registry->by_key, tracked->handle, key, key_of, registry);
 }
 
 void registry_remove(struct registry *registry, struct tracked *tracked)
 {
 	assert(!heap_node_is_queued(&tracked->due));
-	order_remove(registry, tracked);
-	hash_remove(&registry->index, hash_name(tracked->account, tracked->id), tracked->handle);
-	intern_put(registry->strings, tracked->job.state);
-	intern_put(registry->strings, tracked->name);
-	free(tracked->error);
-	tracked->error = NULL;
-	tracked->id[0] = '\0';
+	registry_set_key(registry, tracked, 0);
+	hash_remove(
+	        &registry->index, hash_name(tracked->account, tracked->digits), tracked->handle);
+	registry_set_name(registry, tracked, NULL);
+	registry_clear_error(registry, tracked);
+	terms_put(registry->terms, tracked->terms);
+	intern_put(registry->words, tracked->state);
+	tracked->terms = tracked->state = 0;
 	push_free(registry, tracked->handle);
 }
 
+/* ---- finding ---- */
+
 struct tracked *registry_find(const struct registry *registry, uint32_t account, const char *id)
 {
-	struct job_name name = {.account = account, .id = id};
+	struct job_name name = {.account = account};
 
-	if (strlen(id) > JOB_ID_MAX)
+	if (!is_id(id))
 		return NULL;
-	uint32_t handle = hash_find(
-	        &registry->index, hash_name(account, id), handle_has_name, registry, &name);
+	pack_id(id, name.digits);
+	uint32_t handle = hash_find(&registry->index, hash_name(account, name.digits),
+	        handle_has_name, registry, &name);
 
 	return handle == HASH_NONE ? NULL : at(registry, handle);
 }
@@ -256,13 +239,16 @@ struct tracked *registry_by_ticket(const struct registry *registry, uint64_t tic
 	return is_in_use(tracked) && registry_ticket(tracked) == ticket ? tracked : NULL;
 }
 
-struct tracked *registry_next(const struct registry *registry, int64_t after)
+struct sorted_place registry_seek(const struct registry *registry, int64_t after)
 {
-	for (size_t i = order_place(registry, after); i < registry->n_order; i++) {
-		if (registry->order[i])
-			return registry->order[i];
-	}
-	return NULL;
+	return sorted_seek(&registry->by_key, after, key_of, registry);
+}
+
+struct tracked *registry_next(const struct registry *registry, struct sorted_place *place)
+{
+	uint32_t handle = sorted_next(&registry->by_key, place);
+
+	return handle == SORTED_NONE ? NULL : at(registry, handle);
 }
 
 struct tracked *registry_each(const struct registry *registry, uint32_t *cursor)
@@ -276,37 +262,142 @@ struct tracked *registry_each(const struct registry *registry, uint32_t *cursor)
 	return NULL;
 }
 
-void registry_set_state(struct registry *registry, struct tracked *tracked, const char *state)
-{
-	const char *old = tracked->job.state;
+/* ---- what is known of a job ---- */
 
-	tracked->job.state = intern_get(registry->strings, state);
-	tracked->job.kind = (uint8_t)job_kind_of(state);
-	intern_put(registry->strings, old);
+bool tracked_is_polled(const struct tracked *tracked)
+{
+	struct job job = {.kind = tracked->kind, .is_revived = tracked->is_revived};
+
+	return job_is_polled(&job);
+}
+
+bool tracked_is_unknown(const struct tracked *tracked)
+{
+	return tracked->n_not_found > 0 || tracked->kind == JOB_LOST;
+}
+
+struct job registry_job(const struct registry *registry, const struct tracked *tracked)
+{
+	return (struct job){
+	        .state = intern_text(registry->words, tracked->state),
+	        .watched_mono_ms = int48_value(tracked->watched_mono_ms),
+	        .since_wall_ms = int48_value(tracked->since_wall_ms),
+	        .not_found_since_mono_ms = int48_value(tracked->not_found_since_mono_ms),
+	        .n_failures = tracked->n_failures,
+	        .n_not_found = tracked->n_not_found,
+	        .kind = tracked->kind,
+	        .is_overdue_told = tracked->is_overdue_told,
+	        .is_revived = tracked->is_revived,
+	};
+}
+
+static void set_state(struct registry *registry, struct tracked *tracked, const char *state)
+{
+	uint32_t old = tracked->state;
+
+	/* Got before the old one is given back: state may be a part of it. */
+	tracked->state = intern_get(registry->words, state);
+	intern_put(registry->words, old);
+}
+
+void registry_set_job(struct registry *registry, struct tracked *tracked, const struct job *job)
+{
+	const char *state = intern_text(registry->words, tracked->state);
+
+	if (state != job->state && strcmp(state, job->state) != 0)
+		set_state(registry, tracked, job->state);
+	tracked->watched_mono_ms = int48_of(job->watched_mono_ms);
+	tracked->since_wall_ms = int48_of(job->since_wall_ms);
+	tracked->not_found_since_mono_ms = int48_of(job->not_found_since_mono_ms);
+	tracked->n_failures = job->n_failures;
+	tracked->n_not_found = job->n_not_found;
+	tracked->kind = job->kind;
+	tracked->is_overdue_told = job->is_overdue_told;
+	tracked->is_revived = job->is_revived;
+}
+
+const char *registry_state(const struct registry *registry, const struct tracked *tracked)
+{
+	return intern_text(registry->words, tracked->state);
+}
+
+const char *registry_name(const struct registry *registry, const struct tracked *tracked)
+{
+	return texts_get(registry->names, tracked->name);
 }
 
 void registry_set_name(struct registry *registry, struct tracked *tracked, const char *name)
 {
-	const char *old = tracked->name;
+	uint32_t old = tracked->name;
 
-	tracked->name = intern_get(registry->strings, name);
-	intern_put(registry->strings, old);
+	tracked->name = texts_add(registry->names, name);
+	texts_drop(registry->names, old);
 }
 
-void registry_set_error(
-        struct tracked *tracked, enum error_class class, const char *message, int64_t at_wall_ms)
+struct job_terms registry_terms(const struct registry *registry, const struct tracked *tracked)
 {
-	size_t len = strlen(message);
-
-	free(tracked->error);
-	tracked->error = mem_new(1, sizeof(*tracked->error) + len + 1);
-	tracked->error->at_wall_ms = at_wall_ms;
-	tracked->error->class = class;
-	memcpy(tracked->error->message, message, len + 1);
+	return terms_at(registry->terms, tracked->terms);
 }
 
-void registry_clear_error(struct tracked *tracked)
+void registry_set_terms(
+        struct registry *registry, struct tracked *tracked, const struct job_terms *terms)
 {
-	free(tracked->error);
-	tracked->error = NULL;
+	uint32_t old = tracked->terms;
+
+	tracked->terms = terms_get(registry->terms, terms);
+	terms_put(registry->terms, old);
+}
+
+/* ---- the last failure ---- */
+
+static uint32_t take_failure(struct registry *registry)
+{
+	uint32_t number = registry->first_free_failure;
+
+	if (number) {
+		registry->first_free_failure = registry->failures[number].next_free;
+		return number;
+	}
+	if (registry->n_failures >= registry->cap_failures) {
+		registry->cap_failures = registry->cap_failures ? registry->cap_failures * 2 : 64;
+		registry->failures = mem_resize(
+		        registry->failures, registry->cap_failures, sizeof(*registry->failures));
+	}
+	return registry->n_failures++;
+}
+
+struct tracked_error registry_error(const struct registry *registry, const struct tracked *tracked)
+{
+	if (!tracked->error)
+		return (struct tracked_error){0};
+	const struct failure *failure = &registry->failures[tracked->error];
+
+	return (struct tracked_error){
+	        .at_wall_ms = int48_value(failure->at_wall_ms),
+	        .class = (enum error_class)failure->class,
+	        .message = intern_text(registry->words, failure->message),
+	};
+}
+
+void registry_set_error(struct registry *registry, struct tracked *tracked, enum error_class class,
+        const char *message, int64_t at_wall_ms)
+{
+	uint32_t interned = intern_get(registry->words, message);
+
+	registry_clear_error(registry, tracked);
+	tracked->error = take_failure(registry);
+	registry->failures[tracked->error] = (struct failure){
+	        .at_wall_ms = int48_of(at_wall_ms), .class = (uint8_t) class, .message = interned};
+}
+
+void registry_clear_error(struct registry *registry, struct tracked *tracked)
+{
+	if (!tracked->error)
+		return;
+	struct failure *failure = &registry->failures[tracked->error];
+
+	intern_put(registry->words, failure->message);
+	failure->next_free = registry->first_free_failure;
+	registry->first_free_failure = tracked->error;
+	tracked->error = 0;
 }

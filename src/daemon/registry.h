@@ -2,8 +2,9 @@
  * The jobs that are watched, in memory: found by account and id, by ticket, and in the order of
  * their keys. The truth is in the store; what stands here is what was committed.
  *
- * A million jobs are a normal load, so a struct tracked is small: the wide parts of a job (what
- * Zoho said of it) stay in the store.
+ * A million jobs are a normal load, so a struct tracked is small and has no allocation of its own:
+ * times in six bytes, digits by twos, words and what many have in common by numbers that the
+ * registry resolves. The wide parts of a job (what Zoho said of it) stay in the store.
  */
 #pragma once
 
@@ -13,35 +14,36 @@
 
 #include "core/job.h"
 #include "core/observe.h"
+#include "daemon/terms.h"
 #include "store/store.h"
 #include "util/heap.h"
-
-struct hook_set;
-
-/* The last failure of a job, until a good answer clears it. */
-struct tracked_error {
-	int64_t at_wall_ms;
-	enum error_class class;
-	char message[]; /* NUL-terminated */
-};
+#include "util/int48.h"
+#include "util/sorted.h"
 
 struct tracked {
-	struct job job;       /* job.state is interned here */
+	uint64_t fingerprint; /* of the reply that says all that is known of it; 0 = not known */
+	struct int48 key;     /* of the store; 0 = not committed yet (tracked_key) */
+	/* These three and the fields of the same names below are those of struct job. */
+	struct int48 since_wall_ms, watched_mono_ms, not_found_since_mono_ms;
+	struct int48 seen_mono_ms; /* if is_seen: when Zoho last said that it was not finished */
+	struct int48 watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms;
+	uint8_t digits[JOB_ID_MAX / 2]; /* the id; what is left of it is 0xf (tracked_id) */
+	uint16_t n_failures;
 	struct heap_node due; /* in its account's queue, while it waits for its time */
 	uint32_t account;     /* handle (daemon/account.h) */
-	uint32_t handle, generation;
+	uint32_t handle;
+	uint32_t generation : 24; /* of the handle: tells tickets apart */
+	uint32_t module : 8;      /* daemon/learned; 0 = not known */
 	uint32_t polls;
 	uint32_t document_hash; /* of what is stored; 0 = nothing yet */
-	uint64_t fingerprint;   /* of the reply that says all that is known of it; 0 = not known */
-	uint8_t module;         /* daemon/learned; 0 = not known */
-	int64_t key;            /* of the store; 0 = not committed yet */
-	int64_t overdue_after_ms;
-	int64_t seen_mono_ms; /* if is_seen: when Zoho last said that it was not finished */
-	int64_t watched_since_wall_ms, last_polled_wall_ms, last_answered_wall_ms;
-	const char *name;             /* interned; NULL = none */
-	struct tracked_error *error;  /* owned; NULL = none */
-	const struct hook_set *hooks; /* NULL = those of the account */
-	char id[JOB_ID_MAX + 1];
+	uint32_t state;         /* these four: registry_job, _name, _error, _terms */
+	uint32_t name;
+	uint32_t error;
+	uint32_t terms;
+	uint8_t n_not_found;
+	uint8_t kind; /* enum job_kind */
+	bool is_overdue_told : 1;
+	bool is_revived : 1;
 	bool is_seen : 1;
 	bool is_in_flight : 1;     /* waits for an answer */
 	bool is_changing : 1;      /* a change of it is written, not yet committed */
@@ -51,6 +53,20 @@ struct tracked {
 	bool is_asked_for : 1;     /* somebody wants it polled now: the circuit does not stop it */
 	bool is_marked : 1;        /* found in the configuration that is being applied */
 };
+_Static_assert(sizeof(struct tracked) <= 112, "a tracked job has grown (docs/scale.md)");
+
+struct job_id {
+	char text[JOB_ID_MAX + 1];
+};
+struct job_id tracked_id(const struct tracked *tracked);
+
+static inline int64_t tracked_key(const struct tracked *tracked)
+{
+	return int48_value(tracked->key);
+}
+
+bool tracked_is_polled(const struct tracked *tracked);  /* job_is_polled */
+bool tracked_is_unknown(const struct tracked *tracked); /* the last answer was "no such job" */
 
 struct registry;
 
@@ -71,16 +87,34 @@ uint64_t registry_ticket(const struct tracked *tracked);
 struct tracked *registry_by_ticket(
         const struct registry *registry, uint64_t ticket); /* NULL = gone */
 
-/* In the order of keys: the first whose key is greater than after (those without a key are left
- * out). NULL at the end. */
-struct tracked *registry_next(const struct registry *registry, int64_t after);
+/*
+ * In the order of keys, from the first whose key is greater than after (those without a key are
+ * left out); NULL at the end. The walk ends with the next change of the registry.
+ */
+struct sorted_place registry_seek(const struct registry *registry, int64_t after);
+struct tracked *registry_next(const struct registry *registry, struct sorted_place *place);
 /* Every one, keyed or not, in no order: *cursor from 0; NULL at the end. Removing the returned one
  * is allowed. */
 struct tracked *registry_each(const struct registry *registry, uint32_t *cursor);
 
-/* Interned strings, given back by registry_remove. */
-void registry_set_state(struct registry *registry, struct tracked *tracked, const char *state);
+/* As core/machine decides on it. The state is borrowed: until that of this job changes. */
+struct job registry_job(const struct registry *registry, const struct tracked *tracked);
+void registry_set_job(struct registry *registry, struct tracked *tracked, const struct job *job);
+const char *registry_state(const struct registry *registry, const struct tracked *tracked);
+/* NULL = none. */
+const char *registry_name(const struct registry *registry, const struct tracked *tracked);
 void registry_set_name(struct registry *registry, struct tracked *tracked, const char *name);
-void registry_set_error(
-        struct tracked *tracked, enum error_class class, const char *message, int64_t at_wall_ms);
-void registry_clear_error(struct tracked *tracked);
+struct job_terms registry_terms(const struct registry *registry, const struct tracked *tracked);
+void registry_set_terms(
+        struct registry *registry, struct tracked *tracked, const struct job_terms *terms);
+
+/* The last failure of a job, until a good answer clears it. */
+struct tracked_error {
+	int64_t at_wall_ms; /* 0 = there is none */
+	enum error_class class;
+	const char *message; /* NULL if there is none; borrowed: until the job's next */
+};
+struct tracked_error registry_error(const struct registry *registry, const struct tracked *tracked);
+void registry_set_error(struct registry *registry, struct tracked *tracked, enum error_class class,
+        const char *message, int64_t at_wall_ms);
+void registry_clear_error(struct registry *registry, struct tracked *tracked);

@@ -63,7 +63,7 @@ void thrift_shape(
 	struct learned *learned = thrift_learned(tracker, account);
 
 	if (learned)
-		learned_shape(learned, tracked->module, thrift_polls(tracker, account),
+		learned_shape(learned, (uint8_t)tracked->module, thrift_polls(tracker, account),
 		        loop_now(tracker->loop), policy);
 }
 
@@ -88,19 +88,21 @@ void thrift_teach(struct tracker *tracker, struct tracked *tracked, const struct
 	struct account *account = account_of(tracker, tracked);
 	struct learned *learned = thrift_learned(tracker, account);
 	int64_t begin = step->job.watched_mono_ms;
-	int64_t seen_ms = tracked->is_seen ? tracked->seen_mono_ms - begin : 0;
+	int64_t seen_mono_ms = int48_value(tracked->seen_mono_ms);
+	int64_t seen_ms = tracked->is_seen ? seen_mono_ms - begin : 0;
 	bool is_finished = job_kind_is_finished((enum job_kind)step->job.kind);
 
 	if (learned && tracked->is_seen && is_finished)
-		learned_finished(learned, tracked->module, seen_ms, now.mono_ms - begin, now);
+		learned_finished(
+		        learned, (uint8_t)tracked->module, seen_ms, now.mono_ms - begin, now);
 	else if (learned && !is_finished)
-		learned_passed(learned, tracked->module, seen_ms, now.mono_ms - begin);
+		learned_passed(learned, (uint8_t)tracked->module, seen_ms, now.mono_ms - begin);
 	/* It finished some time since it was last seen unfinished: on average in the middle. */
 	if (tracked->is_seen && is_finished)
 		metrics_observe(&account->datacenter->metrics.delay, &metrics_delay_bounds,
-		        (double)(now.mono_ms - tracked->seen_mono_ms) / 2000);
+		        (double)(now.mono_ms - seen_mono_ms) / 2000);
 	tracked->is_seen = !is_finished;
-	tracked->seen_mono_ms = now.mono_ms;
+	tracked->seen_mono_ms = int48_of(now.mono_ms);
 }
 
 void thrift_remember(struct tracker *tracker, struct tracked *tracked, int64_t seen_wall_ms)
@@ -108,20 +110,20 @@ void thrift_remember(struct tracker *tracker, struct tracked *tracked, int64_t s
 	struct now now = loop_now(tracker->loop);
 	int64_t ago = now.wall_ms - seen_wall_ms;
 
-	tracked->is_seen = seen_wall_ms > 0 && tracked->job.kind != JOB_PENDING;
-	tracked->seen_mono_ms = now.mono_ms - (ago > 0 ? ago : 0);
+	tracked->is_seen = seen_wall_ms > 0 && tracked->kind != JOB_PENDING;
+	tracked->seen_mono_ms = int48_of(now.mono_ms - (ago > 0 ? ago : 0));
 }
 
 int64_t thrift_first_ms(struct tracker *tracker, const struct tracked *tracked, size_t n)
 {
 	struct now now = loop_now(tracker->loop);
 	const struct learned *learned = thrift_learned(tracker, account_of(tracker, tracked));
-	int64_t begin = tracked->job.watched_mono_ms;
+	int64_t begin = int48_value(tracked->watched_mono_ms);
 
 	if (!learned || !tracked->is_seen)
 		return schedule_first_ms(n, rng_next(tracker->rng));
-	double chance = learned_chance(
-	        learned, tracked->module, tracked->seen_mono_ms - begin, now.mono_ms - begin);
+	double chance = learned_chance(learned, (uint8_t)tracked->module,
+	        int48_value(tracked->seen_mono_ms) - begin, now.mono_ms - begin);
 
 	return schedule_resume_ms(n, chance, rng_next(tracker->rng));
 }

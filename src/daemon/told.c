@@ -29,8 +29,10 @@ static int64_t overdue_at_mono_ms(const struct tracker *tracker, const struct tr
 {
 	struct poll_policy policy = accounts_get(tracker->accounts, tracked->account)->policy;
 
-	policy.overdue_after_ms = tracked->overdue_after_ms;
-	return machine_overdue_at_mono_ms(&tracked->job, &policy);
+	policy.overdue_after_ms = registry_terms(tracker->registry, tracked).overdue_after_ms;
+	struct job job = registry_job(tracker->registry, tracked);
+
+	return machine_overdue_at_mono_ms(&job, &policy);
 }
 
 void tracker_tell_overdue(struct tracker *tracker)
@@ -46,7 +48,8 @@ void tracker_tell_overdue(struct tracker *tracker)
 		int64_t at = overdue_at_mono_ms(tracker, tracked);
 
 		if (at <= now.mono_ms && !tracked->is_changing) {
-			struct step step = machine_tell_overdue(&tracked->job);
+			struct job job = registry_job(tracker->registry, tracked);
+			struct step step = machine_tell_overdue(&job);
 
 			tracker_write_step(tracker, tracked, &step);
 		} else if (at < next_mono_ms) {
@@ -188,10 +191,11 @@ int tracker_load_accounts(struct tracker *tracker)
 
 static void write_contact(struct tracker *tracker, struct tracked *tracked)
 {
-	if (!tracked->is_contact_dirty || !tracked->key)
+	if (!tracked->is_contact_dirty || !tracked_key(tracked))
 		return;
-	struct store_job row =
-	        view_row(tracked, &tracked->job, accounts_get(tracker->accounts, tracked->account));
+	struct job job = registry_job(tracker->registry, tracked);
+	struct job_id id;
+	struct store_job row = view_row(tracker, tracked, &job, &id);
 
 	if (journal_wrote(
 	            tracker->journal, store_job_contact_put(journal_store(tracker->journal), &row)))

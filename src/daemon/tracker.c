@@ -10,6 +10,7 @@
 #include "daemon/hooks.h"
 #include "daemon/thrift.h"
 #include "daemon/view.h"
+#include "util/err.h"
 #include "util/hash.h"
 #include "util/log.h"
 #include "util/mem.h"
@@ -25,23 +26,19 @@ static struct account *account_of(const struct tracker *tracker, const struct tr
 static const struct hook_set *hooks_of(const struct tracker *tracker, const struct tracked *tracked)
 {
 	const struct account *account = account_of(tracker, tracked);
+	struct job_terms terms = registry_terms(tracker->registry, tracked);
 
-	if (tracked->hooks)
-		return tracked->hooks;
+	if (terms.hooks)
+		return terms.hooks;
 	return account->hooks ? account->hooks : hooks_all(tracker->hooks);
 }
 
-static struct poll_policy policy_of(const struct account *account, const struct tracked *tracked)
+static struct poll_policy policy_of(const struct tracker *tracker, const struct tracked *tracked)
 {
-	struct poll_policy policy = account->policy;
+	struct poll_policy policy = account_of(tracker, tracked)->policy;
 
-	policy.overdue_after_ms = tracked->overdue_after_ms;
+	policy.overdue_after_ms = registry_terms(tracker->registry, tracked).overdue_after_ms;
 	return policy;
-}
-
-static bool is_unknown(const struct job *job)
-{
-	return job->n_not_found > 0 || job->kind == JOB_LOST;
 }
 
 /* ---- memory ---- */
@@ -50,15 +47,10 @@ static bool is_unknown(const struct job *job)
 static void take_job(struct tracker *tracker, struct tracked *tracked, const struct job *job)
 {
 	struct account *account = account_of(tracker, tracked);
-	const char *interned = tracked->job.state;
 
-	account->n_unknown += is_unknown(job);
-	account->n_unknown -= is_unknown(&tracked->job);
-	if (strcmp(job->state, interned) != 0)
-		registry_set_state(tracker->registry, tracked, job->state);
-	interned = tracked->job.state;
-	tracked->job = *job;
-	tracked->job.state = interned;
+	account->n_unknown -= tracked_is_unknown(tracked);
+	registry_set_job(tracker->registry, tracked, job);
+	account->n_unknown += tracked_is_unknown(tracked);
 }
 
 static void queue_job(struct tracker *tracker, struct tracked *tracked, int64_t wait_ms)
@@ -74,8 +66,9 @@ static void queue_job(struct tracker *tracker, struct tracked *tracked, int64_t 
 
 static void expect_overdue(struct tracker *tracker, const struct tracked *tracked)
 {
-	struct poll_policy policy = policy_of(account_of(tracker, tracked), tracked);
-	int64_t at_mono_ms = machine_overdue_at_mono_ms(&tracked->job, &policy);
+	struct poll_policy policy = policy_of(tracker, tracked);
+	struct job job = registry_job(tracker->registry, tracked);
+	int64_t at_mono_ms = machine_overdue_at_mono_ms(&job, &policy);
 
 	if (at_mono_ms < tracker->overdue_next_mono_ms)
 		tracker->overdue_next_mono_ms = at_mono_ms;
@@ -104,40 +97,42 @@ static void log_step(const struct account *account, const struct tracked *tracke
         const struct job_change *change)
 {
 	const struct job *job = &change->job;
+	const char *before = registry_state(change->tracker->registry, tracked);
+	struct job_id id = tracked_id(tracked);
 	char seq[24];
 	const struct log_field fields[] = {
 	        {"BULKWATCH_ACCOUNT", account->name},
-	        {"BULKWATCH_JOB_ID", tracked->id},
+	        {"BULKWATCH_JOB_ID", id.text},
 	        {"BULKWATCH_STATE", job->state},
 	        {"BULKWATCH_EVENT_SEQ", change->seq ? seq : NULL},
 	};
 
 	snprintf(seq, sizeof(seq), "%" PRId64, change->seq);
-	if (strcmp(tracked->job.state, job->state) == 0)
+	if (strcmp(before, job->state) == 0)
 		return;
 	if (job->kind == JOB_UNKNOWN)
 		log_with(LOG_LEVEL_WARNING, fields,
 		        "job %s/%s: %s -> %s, a state that this version does not know: polled on",
-		        account->name, tracked->id, tracked->job.state, job->state);
+		        account->name, id.text, before, job->state);
 	else
-		log_with(LOG_LEVEL_INFO, fields, "job %s/%s: %s -> %s", account->name, tracked->id,
-		        tracked->job.state, job->state);
+		log_with(LOG_LEVEL_INFO, fields, "job %s/%s: %s -> %s", account->name, id.text,
+		        before, job->state);
 }
 
 static void log_unwatched(const struct account *account, const struct tracked *tracked,
         const struct job_change *change)
 {
+	struct job_id id = tracked_id(tracked);
 	char seq[24];
 	const struct log_field fields[] = {
 	        {"BULKWATCH_ACCOUNT", account->name},
-	        {"BULKWATCH_JOB_ID", tracked->id},
-	        {"BULKWATCH_STATE", tracked->job.state},
+	        {"BULKWATCH_JOB_ID", id.text},
+	        {"BULKWATCH_STATE", registry_state(change->tracker->registry, tracked)},
 	        {"BULKWATCH_EVENT_SEQ", change->seq ? seq : NULL},
 	};
 
 	snprintf(seq, sizeof(seq), "%" PRId64, change->seq);
-	log_with(
-	        LOG_LEVEL_INFO, fields, "job %s/%s: no longer watched", account->name, tracked->id);
+	log_with(LOG_LEVEL_INFO, fields, "job %s/%s: no longer watched", account->name, id.text);
 }
 
 static void tell_over(struct tracker *tracker, const struct tracked *tracked)
@@ -153,7 +148,7 @@ static void forget_job(struct tracker *tracker, struct tracked *tracked)
 	tell_over(tracker, tracked);
 	queue_remove(tracker->queue, account, tracked, loop_now(tracker->loop).mono_ms);
 	account->n_jobs--;
-	account->n_unknown -= is_unknown(&tracked->job);
+	account->n_unknown -= tracked_is_unknown(tracked);
 	registry_remove(tracker->registry, tracked);
 }
 
@@ -172,7 +167,7 @@ static void change_is_committed(struct job_change *change, struct tracked *track
 	registry_set_key(tracker->registry, tracked, change->key);
 	log_step(account_of(tracker, tracked), tracked, change);
 	take_job(tracker, tracked, &change->job);
-	if (job_kind_is_finished((enum job_kind)tracked->job.kind))
+	if (job_kind_is_finished((enum job_kind)tracked->kind))
 		tell_over(tracker, tracked);
 	if (change->document_hash)
 		tracked->document_hash = change->document_hash;
@@ -188,7 +183,7 @@ static void change_is_undone(struct job_change *change, struct tracked *tracked)
 
 	if (change->kind == CHANGE_WATCH)
 		forget_job(tracker, tracked);
-	else if (change->kind != CHANGE_PAUSE && job_is_polled(&tracked->job) &&
+	else if (change->kind != CHANGE_PAUSE && tracked_is_polled(tracked) &&
 	         !tracked->is_in_flight)
 		queue_job(tracker, tracked, account_of(tracker, tracked)->policy.min_interval_ms);
 }
@@ -220,7 +215,7 @@ static struct job_change *change_new(struct tracker *tracker, struct tracked *tr
 	        .kind = kind,
 	        .job = *job,
 	        .wait_ms = wait_ms,
-	        .key = tracked->key,
+	        .key = tracked_key(tracked),
 	};
 	str_copy(change->state, sizeof(change->state), job->state);
 	change->job.state = change->state;
@@ -245,6 +240,7 @@ static int write_event(void *arg, const struct job_view *view)
 	struct tracker *tracker = writer->tracker;
 	const struct account *account = account_of(tracker, writer->tracked);
 	const struct hook_set *hooks = hooks_of(tracker, writer->tracked);
+	struct job_id id = tracked_id(writer->tracked);
 	cleanup(buf_deinit) struct buf data = {0};
 
 	event_job_data(view, &data);
@@ -253,7 +249,7 @@ static int write_event(void *arg, const struct job_view *view)
 	        .at_wall_ms = loop_now(tracker->loop).wall_ms,
 	        .account = account->name,
 	        .job_key = writer->key,
-	        .job_id = writer->tracked->id,
+	        .job_id = id.text,
 	        .from_state = writer->event->from_state,
 	        .to_state = writer->event->to_state,
 	        .data = buf_str(&data),
@@ -298,13 +294,12 @@ static uint32_t hash_document(const struct job_document *document)
 static void write_step(struct tracker *tracker, struct tracked *tracked, const struct step *step,
         const struct job_document *document, uint32_t document_hash)
 {
-	struct account *account = account_of(tracker, tracked);
 	struct store *store = journal_store(tracker->journal);
 	struct job_change *change =
 	        change_new(tracker, tracked, CHANGE_STEP, &step->job, step->wait_ms);
-	struct store_job row = view_row(tracked, &step->job, account);
-	struct job_view view = view_of_tracked(
-	        tracked, &step->job, account, loop_now(tracker->loop), step->wait_ms);
+	struct job_id id;
+	struct store_job row = view_row(tracker, tracked, &step->job, &id);
+	struct job_view view = view_of_tracked(tracker, tracked, &step->job, step->wait_ms, &id);
 
 	change->document_hash = document_hash;
 	if (journal_is_lost(tracker->journal) ||
@@ -331,15 +326,18 @@ void tracker_write_step(struct tracker *tracker, struct tracked *tracked, const 
 }
 
 static void take_contact(
-        struct tracked *tracked, const struct observation *observation, struct now now)
+        struct tracker *tracker, struct tracked *tracked, const struct observation *observation)
 {
+	struct now now = loop_now(tracker->loop);
+
 	tracked->is_contact_dirty = true;
 	if (observation->http_status)
-		tracked->last_answered_wall_ms = now.wall_ms;
+		tracked->last_answered_wall_ms = int48_of(now.wall_ms);
 	if (observation->kind == OBSERVED_STATUS)
-		registry_clear_error(tracked);
+		registry_clear_error(tracker->registry, tracked);
 	else
-		registry_set_error(tracked, observation->error, observation->message, now.wall_ms);
+		registry_set_error(tracker->registry, tracked, observation->error,
+		        observation->message, now.wall_ms);
 }
 
 bool tracker_observe(
@@ -347,8 +345,9 @@ bool tracker_observe(
 {
 	struct now now = loop_now(tracker->loop);
 	const struct account *account = account_of(tracker, tracked);
-	struct poll_policy policy = policy_of(account, tracked);
-	size_t n_unknown = account->n_unknown + !is_unknown(&tracked->job);
+	struct poll_policy policy = policy_of(tracker, tracked);
+	struct job job = registry_job(tracker->registry, tracked);
+	size_t n_unknown = account->n_unknown + !tracked_is_unknown(tracked);
 	bool is_account_lost =
 	        account->n_jobs >= LOST_AFTER_ANSWERS && n_unknown == account->n_jobs;
 	bool is_status = observation->kind == OBSERVED_STATUS;
@@ -362,9 +361,9 @@ bool tracker_observe(
 		thrift_take_module(tracker, tracked, document->query);
 	thrift_shape(tracker, tracked, &policy);
 	struct step step = machine_step(
-	        &tracked->job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
+	        &job, observation, &policy, is_account_lost, now, rng_next(tracker->rng));
 
-	take_contact(tracked, observation, now);
+	take_contact(tracker, tracked, observation);
 	if (is_status)
 		thrift_teach(tracker, tracked, &step);
 	if (step.n_events > 0 || hash) {
@@ -387,45 +386,51 @@ struct found {
 	bool is_removed; /* by hand */
 };
 
-/* A job that was watched before keeps what is known of it; a finished one stays finished. */
-static int take_row(void *arg, const struct store_job *row)
+/* Kept as words; the class is found again by its name. */
+static void take_error(
+        struct tracker *tracker, struct tracked *tracked, const struct store_job *row)
 {
-	struct found *found = arg;
-	struct tracked *tracked = found->tracked;
-	struct now now = loop_now(found->tracker->loop);
-	int64_t age_ms = now.wall_ms - row->watched_since_wall_ms;
+	enum error_class class = ERROR_CLASSES - 1;
 
-	registry_set_state(found->tracker->registry, tracked, row->state);
-	tracked->job.since_wall_ms = row->since_wall_ms;
-	tracked->watched_since_wall_ms = row->watched_since_wall_ms;
-	tracked->job.watched_mono_ms = now.mono_ms - (age_ms > 0 ? age_ms : 0);
-	tracked->job.is_overdue_told = row->is_overdue_told;
-	tracked->job.n_failures = row->failures < UINT16_MAX ? (uint16_t)row->failures : UINT16_MAX;
-	tracked->polls = (uint32_t)row->polls;
-	tracked->last_polled_wall_ms = row->last_polled_wall_ms;
-	tracked->last_answered_wall_ms = row->last_answered_wall_ms;
-	tracked->is_paused = row->is_paused;
-	tracked->is_from_socket = row->origin == ORIGIN_SOCKET;
-	if (row->error_at_wall_ms) {
-		/* Kept as words; the class is found again by its name. */
-		enum error_class class = ERROR_CLASSES - 1;
-
-		while (class > ERROR_NONE &&
-		        !str_is_equal(error_class_name(class), row->error_class))
-			class --;
-		registry_set_error(tracked, class, row->error_message ? row->error_message : "",
-		        row->error_at_wall_ms);
-	}
-	return 0;
+	if (!row->error_at_wall_ms)
+		return;
+	while (class > ERROR_NONE && !str_is_equal(error_class_name(class), row->error_class))
+		class --;
+	registry_set_error(tracker->registry, tracked, class,
+	        row->error_message ? row->error_message : "", row->error_at_wall_ms);
 }
 
-static int take_row_and_key(void *arg, const struct store_job *row)
+/* A job that was watched before keeps what is known of it; a finished one stays finished. */
+static void take_row(struct tracker *tracker, struct tracked *tracked, const struct store_job *row)
+{
+	struct now now = loop_now(tracker->loop);
+	int64_t age_ms = now.wall_ms - row->watched_since_wall_ms;
+	struct job job = {
+	        .state = row->state,
+	        .kind = (uint8_t)job_kind_of(row->state),
+	        .since_wall_ms = row->since_wall_ms,
+	        .watched_mono_ms = now.mono_ms - (age_ms > 0 ? age_ms : 0),
+	        .is_overdue_told = row->is_overdue_told,
+	        .n_failures = row->failures < UINT16_MAX ? (uint16_t)row->failures : UINT16_MAX,
+	};
+
+	registry_set_job(tracker->registry, tracked, &job);
+	tracked->watched_since_wall_ms = int48_of(row->watched_since_wall_ms);
+	tracked->polls = (uint32_t)row->polls;
+	tracked->last_polled_wall_ms = int48_of(row->last_polled_wall_ms);
+	tracked->last_answered_wall_ms = int48_of(row->last_answered_wall_ms);
+	tracked->is_paused = row->is_paused;
+	tracked->is_from_socket = row->origin == ORIGIN_SOCKET;
+	take_error(tracker, tracked, row);
+	registry_set_key(tracker->registry, tracked, row->key);
+}
+
+static int take_found(void *arg, const struct store_job *row)
 {
 	struct found *found = arg;
 
-	take_row(arg, row);
+	take_row(found->tracker, found->tracked, row);
 	found->is_removed = row->is_removed;
-	registry_set_key(found->tracker->registry, found->tracked, row->key);
 	return 0;
 }
 
@@ -436,7 +441,7 @@ static int take_row_and_key(void *arg, const struct store_job *row)
 static int64_t too_soon_ms(const struct tracker *tracker, const struct tracked *tracked)
 {
 	int64_t least = account_of(tracker, tracked)->policy.min_interval_ms;
-	int64_t ago = loop_now(tracker->loop).wall_ms - tracked->last_polled_wall_ms;
+	int64_t ago = loop_now(tracker->loop).wall_ms - int48_value(tracked->last_polled_wall_ms);
 
 	if (tracked->polls == 0 || ago >= least)
 		return 0;
@@ -448,45 +453,54 @@ static void count_job(struct tracker *tracker, struct tracked *tracked)
 	struct account *account = account_of(tracker, tracked);
 
 	account->n_jobs++;
-	account->n_unknown += is_unknown(&tracked->job);
+	account->n_unknown += tracked_is_unknown(tracked);
+}
+
+/* As one that is watched from now on, whatever is known of it from before. */
+static void begin_watch(
+        struct tracker *tracker, struct tracked *tracked, const struct tracker_wish *wish)
+{
+	struct now now = loop_now(tracker->loop);
+	struct job_terms terms = {.hooks = wish->hooks, .overdue_after_ms = wish->overdue_after_ms};
+
+	tracked->watched_since_wall_ms = int48_of(now.wall_ms);
+	tracked->watched_mono_ms = int48_of(now.mono_ms);
+	tracked->is_overdue_told = false;
+	tracked->is_from_socket = wish->is_from_socket;
+	tracked->is_paused = false;
+	tracked->is_marked = true;
+	registry_set_terms(tracker->registry, tracked, &terms);
+	registry_set_name(tracker->registry, tracked, wish->name);
+	count_job(tracker, tracked);
 }
 
 bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 {
-	struct now now = loop_now(tracker->loop);
 	struct account *account = wish->account;
 	struct tracked *tracked = registry_add(tracker->registry, account->handle, wish->id);
 	struct found found = {.tracker = tracker, .tracked = tracked};
 	struct store *store = journal_store(tracker->journal);
 	struct step_event event = {.type = EVENT_JOB_WATCHED};
 
-	tracked->job.since_wall_ms = now.wall_ms;
-	int r = store_job_find(store, account->name, wish->id, take_row_and_key, &found);
+	tracked->since_wall_ms = int48_of(loop_now(tracker->loop).wall_ms);
+	int r = store_job_find(store, account->name, wish->id, take_found, &found);
 
 	if (found.is_removed && !wish->is_from_socket) {
 		registry_remove(tracker->registry, tracked);
 		return false;
 	}
-	tracked->watched_since_wall_ms = now.wall_ms;
-	tracked->job.watched_mono_ms = now.mono_ms;
-	tracked->job.is_overdue_told = false;
-	tracked->is_from_socket = wish->is_from_socket;
-	tracked->is_paused = false;
-	tracked->overdue_after_ms = wish->overdue_after_ms;
-	tracked->hooks = wish->hooks;
-	tracked->is_marked = true;
-	registry_set_name(tracker->registry, tracked, wish->name);
-	count_job(tracker, tracked);
+	begin_watch(tracker, tracked, wish);
 	int64_t wait_ms = schedule_first_ms(wish->n_together, rng_next(tracker->rng));
 
 	if (wait_ms < too_soon_ms(tracker, tracked))
 		wait_ms = too_soon_ms(tracker, tracked);
-	if (!job_is_polled(&tracked->job))
+	if (!tracked_is_polled(tracked))
 		wait_ms = -1;
-	struct job_change *change =
-	        change_new(tracker, tracked, CHANGE_WATCH, &tracked->job, wait_ms);
-	struct store_job row = view_row(tracked, &tracked->job, account);
-	struct job_view view = view_of_tracked(tracked, &tracked->job, account, now, wait_ms);
+	struct job job = registry_job(tracker->registry, tracked);
+	struct job_change *change = change_new(tracker, tracked, CHANGE_WATCH, &job, wait_ms);
+	struct job_id id;
+	struct store_job row = view_row(tracker, tracked, &job, &id);
+	struct job_view view = view_of_tracked(tracker, tracked, &job, wait_ms, &id);
 
 	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, r < 0 ? r : 0) ||
 	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
@@ -499,19 +513,19 @@ bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 
 void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_removed)
 {
-	struct now now = loop_now(tracker->loop);
-	struct account *account = account_of(tracker, tracked);
 	struct step_event event = {.type = EVENT_JOB_UNWATCHED};
-	struct store_job row = view_row(tracked, &tracked->job, account);
-	struct job_view view = view_of_tracked(tracked, &tracked->job, account, now, -1);
+	struct job job = registry_job(tracker->registry, tracked);
+	struct job_id id;
+	struct store_job row = view_row(tracker, tracked, &job, &id);
+	struct job_view view = view_of_tracked(tracker, tracked, &job, -1, &id);
 
 	if (tracked->is_changing)
 		return; /* its change is on the way: the caller comes again after the commit */
-	struct job_change *change = change_new(tracker, tracked, CHANGE_UNWATCH, &tracked->job, -1);
+	struct job_change *change = change_new(tracker, tracked, CHANGE_UNWATCH, &job, -1);
 
 	view.is_watched = row.is_watched = false;
 	row.is_removed = is_removed;
-	row.ended_wall_ms = now.wall_ms;
+	row.ended_wall_ms = loop_now(tracker->loop).wall_ms;
 	if (journal_is_lost(tracker->journal) ||
 	        !journal_wrote(
 	                tracker->journal, store_job_put(journal_store(tracker->journal), &row)))
@@ -522,7 +536,9 @@ void tracker_unwatch(struct tracker *tracker, struct tracked *tracked, bool is_r
 
 void tracker_rewrite(struct tracker *tracker, struct tracked *tracked)
 {
-	struct store_job row = view_row(tracked, &tracked->job, account_of(tracker, tracked));
+	struct job job = registry_job(tracker->registry, tracked);
+	struct job_id id;
+	struct store_job row = view_row(tracker, tracked, &job, &id);
 
 	if (!journal_is_lost(tracker->journal) && row.key)
 		journal_wrote(
@@ -532,10 +548,11 @@ void tracker_rewrite(struct tracker *tracker, struct tracked *tracked)
 void tracker_pause(struct tracker *tracker, struct tracked *tracked, bool is_paused)
 {
 	struct account *account = account_of(tracker, tracked);
-	int64_t wait_ms = job_is_polled(&tracked->job) ? account->policy.min_interval_ms : -1;
-	struct job_change *change =
-	        change_new(tracker, tracked, CHANGE_PAUSE, &tracked->job, wait_ms);
-	struct store_job row = view_row(tracked, &tracked->job, account);
+	int64_t wait_ms = tracked_is_polled(tracked) ? account->policy.min_interval_ms : -1;
+	struct job job = registry_job(tracker->registry, tracked);
+	struct job_change *change = change_new(tracker, tracked, CHANGE_PAUSE, &job, wait_ms);
+	struct job_id id;
+	struct store_job row = view_row(tracker, tracked, &job, &id);
 
 	change->is_paused = row.is_paused = is_paused;
 	if (!journal_is_lost(tracker->journal))
@@ -548,14 +565,16 @@ static int load_row(void *arg, const struct store_job *row)
 	struct tracker *tracker = arg;
 	struct account *account = accounts_find(tracker->accounts, row->account);
 
+	if (!str_is_digits(row->id, 1, JOB_ID_MAX))
+		return ERR_CORRUPT;
 	if (!account)
 		account = accounts_add_gone(tracker->accounts, row->account, row->datacenter);
 	struct tracked *tracked = registry_add(tracker->registry, account->handle, row->id);
-	struct found found = {.tracker = tracker, .tracked = tracked};
+	struct job_terms terms = {.overdue_after_ms = account->policy.overdue_after_ms};
 
-	take_row_and_key(&found, row);
+	take_row(tracker, tracked, row);
 	registry_set_name(tracker->registry, tracked, row->name);
-	tracked->overdue_after_ms = account->policy.overdue_after_ms;
+	registry_set_terms(tracker->registry, tracked, &terms);
 	/* After failures the last answer need not have been a good one. */
 	thrift_remember(
 	        tracker, tracked, row->failures ? row->since_wall_ms : row->last_answered_wall_ms);
@@ -582,7 +601,7 @@ int tracker_load(struct tracker *tracker)
 	uint32_t cursor = 0;
 
 	while ((tracked = registry_each(tracker->registry, &cursor))) {
-		if (job_is_polled(&tracked->job))
+		if (tracked_is_polled(tracked))
 			queue_job(tracker, tracked, resume_ms(tracker, tracked, n));
 	}
 	tracker->overdue_next_mono_ms = loop_now(tracker->loop).mono_ms;

@@ -2,15 +2,17 @@
 
 #include "config/config.h"
 
-struct job_view view_of_tracked(const struct tracked *tracked, const struct job *job,
-        const struct account *account, struct now now, int64_t wait_ms)
+struct job_view view_of_tracked(const struct tracker *tracker, const struct tracked *tracked,
+        const struct job *job, int64_t wait_ms, struct job_id *id)
 {
-	const struct tracked_error *error = tracked->error;
+	const struct account *account = accounts_get(tracker->accounts, tracked->account);
+	struct tracked_error error = registry_error(tracker->registry, tracked);
 
+	*id = tracked_id(tracked);
 	return (struct job_view){
 	        .account = account->name,
-	        .id = tracked->id,
-	        .name = tracked->name,
+	        .id = id->text,
+	        .name = registry_name(tracker->registry, tracked),
 	        .datacenter = account->datacenter->name,
 	        .service = config_service_name(account->service),
 	        .state = job->state,
@@ -18,15 +20,15 @@ struct job_view view_of_tracked(const struct tracked *tracked, const struct job 
 	        .is_watched = true,
 	        .is_paused = tracked->is_paused,
 	        .since_wall_ms = job->since_wall_ms,
-	        .watched_since_wall_ms = tracked->watched_since_wall_ms,
-	        .last_polled_wall_ms = tracked->last_polled_wall_ms,
-	        .last_answered_wall_ms = tracked->last_answered_wall_ms,
-	        .next_poll_wall_ms = wait_ms >= 0 ? now.wall_ms + wait_ms : 0,
+	        .watched_since_wall_ms = int48_value(tracked->watched_since_wall_ms),
+	        .last_polled_wall_ms = int48_value(tracked->last_polled_wall_ms),
+	        .last_answered_wall_ms = int48_value(tracked->last_answered_wall_ms),
+	        .next_poll_wall_ms = wait_ms >= 0 ? loop_now(tracker->loop).wall_ms + wait_ms : 0,
 	        .polls = tracked->polls,
 	        .failures = job->n_failures,
-	        .error_at_wall_ms = error ? error->at_wall_ms : 0,
-	        .error_class = error ? error_class_name(error->class) : NULL,
-	        .error_message = error ? error->message : NULL,
+	        .error_at_wall_ms = error.at_wall_ms,
+	        .error_class = error.message ? error_class_name(error.class) : NULL,
+	        .error_message = error.message,
 	};
 }
 
@@ -63,16 +65,18 @@ struct job_view view_of_row(const struct store_job *row)
 	};
 }
 
-struct store_job view_row(
-        const struct tracked *tracked, const struct job *job, const struct account *account)
+struct store_job view_row(const struct tracker *tracker, const struct tracked *tracked,
+        const struct job *job, struct job_id *id)
 {
-	const struct tracked_error *error = tracked->error;
+	const struct account *account = accounts_get(tracker->accounts, tracked->account);
+	struct tracked_error error = registry_error(tracker->registry, tracked);
 
+	*id = tracked_id(tracked);
 	return (struct store_job){
-	        .key = tracked->key,
+	        .key = tracked_key(tracked),
 	        .account = account->name,
-	        .id = tracked->id,
-	        .name = tracked->name,
+	        .id = id->text,
+	        .name = registry_name(tracker->registry, tracked),
 	        .datacenter = account->datacenter->name,
 	        .service = config_service_name(account->service),
 	        .state = job->state,
@@ -81,16 +85,16 @@ struct store_job view_row(
 	        .is_paused = tracked->is_paused,
 	        .is_overdue_told = job->is_overdue_told,
 	        .since_wall_ms = job->since_wall_ms,
-	        .watched_since_wall_ms = tracked->watched_since_wall_ms,
-	        .last_polled_wall_ms = tracked->last_polled_wall_ms,
-	        .last_answered_wall_ms = tracked->last_answered_wall_ms,
+	        .watched_since_wall_ms = int48_value(tracked->watched_since_wall_ms),
+	        .last_polled_wall_ms = int48_value(tracked->last_polled_wall_ms),
+	        .last_answered_wall_ms = int48_value(tracked->last_answered_wall_ms),
 	        .ended_wall_ms =
 	                job_kind_is_finished((enum job_kind)job->kind) ? job->since_wall_ms : 0,
 	        .polls = tracked->polls,
 	        .failures = job->n_failures,
-	        .error_at_wall_ms = error ? error->at_wall_ms : 0,
-	        .error_class = error ? error_class_name(error->class) : NULL,
-	        .error_message = error ? error->message : NULL,
+	        .error_at_wall_ms = error.at_wall_ms,
+	        .error_class = error.message ? error_class_name(error.class) : NULL,
+	        .error_message = error.message,
 	};
 }
 

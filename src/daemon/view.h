@@ -4,22 +4,23 @@
 #include "core/job.h"
 #include "daemon/account.h"
 #include "daemon/registry.h"
+#include "daemon/tracker.h"
 #include "store/store.h"
 #include "util/clock.h"
 #include "wire/event.h"
 
-/* All borrowed. `job` may be newer than tracked->job. wait_ms: to the next poll; -1 = none. The
- * document is left empty. */
-struct job_view view_of_tracked(const struct tracked *tracked, const struct job *job,
-        const struct account *account, struct now now, int64_t wait_ms);
+/* All borrowed, the id of *id, which is set. `job` may be newer than what the registry has of it.
+ * wait_ms: to the next poll; -1 = none. The document is left empty. */
+struct job_view view_of_tracked(const struct tracker *tracker, const struct tracked *tracked,
+        const struct job *job, int64_t wait_ms, struct job_id *id);
 /* To the next poll as it is queued; -1 = none is. */
 int64_t view_wait_ms(const struct tracked *tracked, const struct account *account, struct now now);
 /* Of a job that is no longer watched. */
 struct job_view view_of_row(const struct store_job *row);
 
-/* The row of a tracked job whose decided part is `job`. */
-struct store_job view_row(
-        const struct tracked *tracked, const struct job *job, const struct account *account);
+/* The row of a tracked job whose decided part is `job`; borrowed as above. */
+struct store_job view_row(const struct tracker *tracker, const struct tracked *tracked,
+        const struct job *job, struct job_id *id);
 
 /* The job's document from the store into the view; fn is called with it (strings live until it
  * returns). fn's value, or an error. */

@@ -58,13 +58,6 @@ static uint64_t hash_of_ticket(uint64_t ticket)
 	return hash_bytes(&ticket, sizeof(ticket));
 }
 
-static uint64_t hash_of_group(const void *ctx, uint32_t handle)
-{
-	const struct waiters *waiters = ctx;
-
-	return hash_of_ticket(waiters->groups[handle]->ticket);
-}
-
 static bool group_has_ticket(const void *ctx, const void *key, uint32_t handle)
 {
 	const struct waiters *waiters = ctx;
@@ -106,8 +99,7 @@ static struct group *group_new(struct waiters *waiters, const struct call *call,
 	        .id = mem_strdup(call->id),
 	};
 	waiters->groups[group->handle] = group;
-	hash_insert(
-	        &waiters->by_ticket, hash_of_ticket(ticket), group->handle, hash_of_group, waiters);
+	hash_insert(&waiters->by_ticket, hash_of_ticket(ticket), group->handle);
 	return group;
 }
 

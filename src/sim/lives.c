@@ -49,13 +49,6 @@ static uint64_t life_hash(uint16_t dc, const char *id)
 	return hash_bytes(id, strlen(id)) + dc * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static uint64_t life_hash_of(const void *ctx, uint32_t handle)
-{
-	const struct lives *lives = ctx;
-
-	return life_hash(lives->list[handle].dc, lives->list[handle].id);
-}
-
 static bool life_is_equal(const void *ctx, const void *key, uint32_t handle)
 {
 	const struct lives *lives = ctx;
@@ -79,8 +72,7 @@ void lives_forget(struct lives *lives, const struct ids *ids, int dc)
 			hash_remove(&lives->by_id, life_hash(last->dc, last->id),
 			        (uint32_t)(lives->n - 1));
 			*life = *last;
-			hash_insert(&lives->by_id, life_hash(life->dc, life->id), (uint32_t)i,
-			        life_hash_of, lives);
+			hash_insert(&lives->by_id, life_hash(life->dc, life->id), (uint32_t)i);
 		}
 		lives->n--;
 	}
@@ -154,7 +146,7 @@ struct life *lives_begin(struct lives *lives, uint16_t dc, const char *id,
 	*life = (struct life){.job = job, .dc = dc};
 	assert(strlen(id) <= JOB_ID_MAX);
 	memcpy(life->id, id, strlen(id) + 1);
-	hash_insert(&lives->by_id, life_hash(dc, id), (uint32_t)lives->n, life_hash_of, lives);
+	hash_insert(&lives->by_id, life_hash(dc, id), (uint32_t)lives->n);
 	lives->n++;
 	life_enter(lives, life, 0, mono_ms);
 	return life;

@@ -92,13 +92,6 @@ static uint64_t owner_hash(uint16_t dc, const char *client_id, const char *refre
 	       dc * UINT64_C(0x9e3779b97f4a7c15);
 }
 
-static uint64_t owner_hash_of(const void *ctx, uint32_t handle)
-{
-	const struct grant *grant = ((const struct tokens *)ctx)->grants[handle];
-
-	return owner_hash(grant->dc, grant->client_id, grant->refresh_token);
-}
-
 static bool owner_is_equal(const void *ctx, const void *key, uint32_t handle)
 {
 	const struct grant *grant = ((const struct tokens *)ctx)->grants[handle];
@@ -151,7 +144,7 @@ static struct grant *tokens_grant(struct tokens *tokens, const struct token_requ
 	grant->window_mono_ms = mem_new((size_t)grant->n_window, sizeof(int64_t));
 	grant->index = (uint32_t)tokens->n_grants++;
 	tokens->grants[grant->index] = grant;
-	hash_insert(&tokens->by_owner, hash, grant->index, owner_hash_of, tokens);
+	hash_insert(&tokens->by_owner, hash, grant->index);
 	return grant;
 }
 
@@ -220,7 +213,7 @@ static const struct live_token *tokens_add(
 	        random[2], random[3]);
 	live->expires_mono_ms = expires_mono_ms;
 	live->is_revoked = false;
-	hash_insert(&tokens->by_text, text_hash_of(tokens, handle), handle, text_hash_of, tokens);
+	hash_insert(&tokens->by_text, text_hash_of(tokens, handle), handle);
 	grant->n_issued++;
 	tokens->n_issued++;
 	return live;

@@ -17,13 +17,6 @@ static bool names_equal(const void *ctx, const void *key, uint32_t handle)
 	return strcmp(names->texts[handle], key) == 0;
 }
 
-static uint64_t names_hash_of(const void *ctx, uint32_t handle)
-{
-	const struct store_names *names = ctx;
-
-	return hash_bytes(names->texts[handle], strlen(names->texts[handle]));
-}
-
 static void names_add(struct store_names *names, const char *text)
 {
 	size_t key = names->n + 1;
@@ -34,8 +27,7 @@ static void names_add(struct store_names *names, const char *text)
 	}
 	names->texts[key] = mem_strdup(text);
 	names->n = key;
-	hash_insert(&names->by_text, hash_bytes(text, strlen(text)), (uint32_t)key, names_hash_of,
-	        names);
+	hash_insert(&names->by_text, hash_bytes(text, strlen(text)), (uint32_t)key);
 }
 
 int store_names_load(struct store *store)

@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 struct hash_slot {
-	uint32_t tag;    /* upper half of the hash */
+	uint32_t tag;    /* of the hash */
 	uint32_t handle; /* HASH_NONE or HASH_GONE or the caller's */
 };
 
 struct hash {
 	struct hash_slot *slots; /* owned */
-	size_t n_slots;          /* a power of two, or 0 */
+	size_t n_slots;          /* 0 = none yet */
 	size_t n_live;
 	size_t n_used; /* live and gone */
 };
@@ -24,15 +24,13 @@ struct hash {
 #define HASH_GONE (UINT32_MAX - 1)
 
 typedef bool hash_equal_fn(const void *ctx, const void *key, uint32_t handle);
-typedef uint64_t hash_of_fn(const void *ctx, uint32_t handle);
 
 void hash_deinit(struct hash *h);
 /* The handle whose key equals, or HASH_NONE. */
 uint32_t hash_find(const struct hash *h, uint64_t hash, hash_equal_fn *equal, const void *ctx,
         const void *key);
-/* The handle must not be in it. hash_of is asked for members' hashes when it grows. */
-void hash_insert(
-        struct hash *h, uint64_t hash, uint32_t handle, hash_of_fn *hash_of, const void *ctx);
+/* The handle must not be in it. */
+void hash_insert(struct hash *h, uint64_t hash, uint32_t handle);
 /* Does nothing if it is not there. */
 void hash_remove(struct hash *h, uint64_t hash, uint32_t handle);
 

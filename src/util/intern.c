@@ -1,24 +1,23 @@
 #include "util/intern.h"
 
 #include <assert.h>
-#include <stdint.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "util/hash.h"
 #include "util/mem.h"
 
 struct intern_entry {
-	uint32_t handle;
 	uint32_t n_users;
 	char text[];
 };
 
 struct intern_pool {
 	struct hash by_text;
-	struct intern_entry **entries; /* by handle; NULL = free */
+	struct intern_entry **entries; /* owned, each of them too; by handle - 1; NULL = free */
 	uint32_t n_entries;            /* handles ever given out */
 	uint32_t cap;
-	uint32_t *free_handles;
+	uint32_t *free_handles; /* owned */
 	uint32_t n_free;
 };
 
@@ -40,19 +39,15 @@ struct intern_pool *intern_pool_free(struct intern_pool *pool)
 	return NULL;
 }
 
-static bool intern_equal(const void *ctx, const void *key, uint32_t handle)
+static struct intern_entry *entry_of(const struct intern_pool *pool, uint32_t handle)
 {
-	const struct intern_pool *pool = ctx;
-
-	return strcmp(pool->entries[handle]->text, key) == 0;
+	assert(handle > 0 && handle <= pool->n_entries && pool->entries[handle - 1]);
+	return pool->entries[handle - 1];
 }
 
-static uint64_t intern_hash_of(const void *ctx, uint32_t handle)
+static bool intern_equal(const void *ctx, const void *key, uint32_t handle)
 {
-	const struct intern_pool *pool = ctx;
-	const char *text = pool->entries[handle]->text;
-
-	return hash_bytes(text, strlen(text));
+	return strcmp(entry_of(ctx, handle)->text, key) == 0;
 }
 
 static uint32_t intern_new_handle(struct intern_pool *pool)
@@ -65,10 +60,10 @@ static uint32_t intern_new_handle(struct intern_pool *pool)
 		pool->free_handles =
 		        mem_resize(pool->free_handles, pool->cap, sizeof(*pool->free_handles));
 	}
-	return pool->n_entries++;
+	return ++pool->n_entries;
 }
 
-const char *intern_get(struct intern_pool *pool, const char *s)
+uint32_t intern_get(struct intern_pool *pool, const char *s)
 {
 	struct intern_entry *entry;
 	uint32_t handle;
@@ -76,36 +71,38 @@ const char *intern_get(struct intern_pool *pool, const char *s)
 	size_t len;
 
 	if (!s)
-		return NULL;
+		return 0;
 	len = strlen(s);
 	hash = hash_bytes(s, len);
 	handle = hash_find(&pool->by_text, hash, intern_equal, pool, s);
 	if (handle != HASH_NONE) {
-		pool->entries[handle]->n_users++;
-		return pool->entries[handle]->text;
+		entry_of(pool, handle)->n_users++;
+		return handle;
 	}
 	handle = intern_new_handle(pool);
 	entry = mem_new(1, sizeof(*entry) + len + 1);
-	entry->handle = handle;
 	entry->n_users = 1;
 	memcpy(entry->text, s, len + 1);
-	pool->entries[handle] = entry;
-	hash_insert(&pool->by_text, hash, handle, intern_hash_of, pool);
-	return entry->text;
+	pool->entries[handle - 1] = entry;
+	hash_insert(&pool->by_text, hash, handle);
+	return handle;
 }
 
-void intern_put(struct intern_pool *pool, const char *s)
+const char *intern_text(const struct intern_pool *pool, uint32_t handle)
 {
-	uint32_t handle;
+	return handle ? entry_of(pool, handle)->text : NULL;
+}
 
-	if (!s)
+void intern_put(struct intern_pool *pool, uint32_t handle)
+{
+	if (!handle)
 		return;
-	handle = hash_find(&pool->by_text, hash_bytes(s, strlen(s)), intern_equal, pool, s);
-	assert(handle != HASH_NONE && pool->entries[handle]->text == s);
-	if (--pool->entries[handle]->n_users > 0)
+	struct intern_entry *entry = entry_of(pool, handle);
+
+	if (--entry->n_users > 0)
 		return;
-	hash_remove(&pool->by_text, hash_bytes(s, strlen(s)), handle);
-	free(pool->entries[handle]);
-	pool->entries[handle] = NULL;
+	hash_remove(&pool->by_text, hash_bytes(entry->text, strlen(entry->text)), handle);
+	free(entry);
+	pool->entries[handle - 1] = NULL;
 	pool->free_handles[pool->n_free++] = handle;
 }
