@@ -10,7 +10,7 @@
 
 enum {
 	TRY_ROOM_MS = 2000,
-	CHECKPOINT_AFTER_MS = 2000, /* of quiet; a busy store is checkpointed by its size */
+	CHECKPOINT_AFTER_MS = 2000, /* of quiet; a busy store's log is moved by its size */
 };
 
 struct journal {
@@ -69,16 +69,22 @@ static void look_at_file(struct journal *journal)
 	journal->is_orphaned = !is_there;
 }
 
-static void journal_on_checkpoint_timer(void *arg)
+static void checkpoint(struct journal *journal, bool is_quiet)
 {
-	struct journal *journal = arg;
-	int r = store_checkpoint(journal->store);
+	int r = store_checkpoint(journal->store, is_quiet);
 
-	look_at_file(journal);
 	if (r == ERR_FULL)
 		become_full(journal);
 	else if (r < 0)
 		journal->fatal = r;
+}
+
+static void journal_on_checkpoint_timer(void *arg)
+{
+	struct journal *journal = arg;
+
+	checkpoint(journal, store_log_size(journal->store) == STORE_LOG_SMALL);
+	look_at_file(journal);
 }
 
 struct journal *journal_new(struct loop *loop, struct store *store)
@@ -200,6 +206,18 @@ static int commit(struct journal *journal)
 	return r;
 }
 
+/* After everybody was told. In turns it is the next one that moves a large log, before it writes;
+ * at the start, when there are no turns, it would grow without a bound. */
+static void plan_checkpoint(struct journal *journal)
+{
+	enum store_log size = store_log_size(journal->store);
+	int64_t wait_ms = size == STORE_LOG_SMALL ? CHECKPOINT_AFTER_MS : 0;
+
+	loop_timer_set(journal->checkpoint_timer, loop_now(journal->loop).mono_ms + wait_ms);
+	if (size == STORE_LOG_HUGE)
+		checkpoint(journal, false);
+}
+
 int journal_commit(struct journal *journal)
 {
 	int64_t before = store_last_seq(journal->store);
@@ -220,8 +238,7 @@ int journal_commit(struct journal *journal)
 	}
 	tell_changes(journal, !error);
 	if (!error && was_dirty)
-		loop_timer_set(journal->checkpoint_timer,
-		        loop_now(journal->loop).mono_ms + CHECKPOINT_AFTER_MS);
+		plan_checkpoint(journal);
 	if (!error && store_last_seq(journal->store) != before && journal->published)
 		journal->published(journal->published_arg, store_last_seq(journal->store));
 	return 0;

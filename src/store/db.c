@@ -277,18 +277,11 @@ static int store_commit_marked(struct store *store, bool is_clean)
 
 int store_commit(struct store *store)
 {
-	int r;
-
 	if (store->broken)
 		return store->broken;
 	if (!store->is_dirty)
 		return 0;
-	r = store_commit_marked(store, false);
-	if (r != 0 || (int64_t)store->n_wal_pages * 4096 < STORE_WAL_MAX_BYTES)
-		return r;
-	/* What was committed stays so: that there is no room to move it now is another matter. */
-	r = store_wal_move(store);
-	return r == ERR_FULL || r == -ENOMEM ? 0 : r;
+	return store_commit_marked(store, false);
 }
 
 /* The log is moved here and not by closing, which would keep an I/O error to itself. */
@@ -314,21 +307,14 @@ bool store_is_dirty(const struct store *store)
 	return store->is_dirty;
 }
 
-/*
- * Passive first: with one connection and no walk open it moves everything, and the next commit
- * starts the log from its front. The file keeps its size (writing over it is cheaper than growing
- * it) unless one large transaction blew it up.
- */
+/* With one connection and no walk open it moves everything, and the next commit starts the log from
+ * its front: writing over the file is cheaper than growing it. */
 int store_wal_move(struct store *store)
 {
 	int n_log = 0, n_moved = 0;
 	int rc = sqlite3_wal_checkpoint_v2(
 	        store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_moved);
 
-	if (rc == SQLITE_OK && n_log == n_moved &&
-	        (int64_t)n_log * 4096 > STORE_WAL_MAX_BYTES * 2LL)
-		rc = sqlite3_wal_checkpoint_v2(
-		        store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 	/* A walk of our own holds it back: the next call does it. */
 	if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
 		return 0;
@@ -343,16 +329,40 @@ static int store_wal_truncate(struct store *store)
 	int rc = sqlite3_wal_checkpoint_v2(
 	        store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
-	return rc == SQLITE_BUSY || rc == SQLITE_LOCKED ? 0 : store_fail(store, rc);
+	if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
+		return 0;
+	if (rc == SQLITE_OK)
+		store->n_wal_file_pages = 0;
+	return store_fail(store, rc);
 }
 
-int store_checkpoint(struct store *store)
+static int64_t wal_bytes(int n_pages)
 {
+	return (int64_t)n_pages * 4096;
+}
+
+enum store_log store_log_size(const struct store *store)
+{
+	if (wal_bytes(store->n_wal_pages) >= STORE_WAL_HUGE_BYTES)
+		return STORE_LOG_HUGE;
+	return wal_bytes(store->n_wal_pages) >= STORE_WAL_LARGE_BYTES ? STORE_LOG_LARGE
+	                                                              : STORE_LOG_SMALL;
+}
+
+int store_checkpoint(struct store *store, bool is_quiet)
+{
+	int r = 0;
+
 	if (store->broken)
 		return store->broken;
-	if (store->is_dirty || store->n_wal_pages == 0)
+	if (store->is_dirty)
 		return 0;
-	return store_wal_move(store);
+	if (store->n_wal_pages > 0)
+		r = store_wal_move(store);
+	if (r != 0 || !is_quiet || store->n_wal_pages > 0 ||
+	        wal_bytes(store->n_wal_file_pages) <= 2 * STORE_WAL_LARGE_BYTES)
+		return r;
+	return store_wal_truncate(store);
 }
 
 int store_try_room(struct store *store)

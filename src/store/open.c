@@ -88,6 +88,8 @@ static int open_on_wal(void *arg, sqlite3 *db, const char *name, int n_pages)
 	(void)db;
 	(void)name;
 	store->n_wal_pages = n_pages;
+	if (n_pages > store->n_wal_file_pages)
+		store->n_wal_file_pages = n_pages;
 	return SQLITE_OK;
 }
 
@@ -118,7 +120,7 @@ static int open_prepare(struct store *store, struct buf *words)
 	int rc;
 
 	snprintf(cache, sizeof(cache), "PRAGMA cache_size = -%d; PRAGMA journal_size_limit = %d",
-	        STORE_CACHE_KIB, STORE_WAL_MAX_BYTES);
+	        STORE_CACHE_KIB, STORE_WAL_HUGE_BYTES);
 	rc = sqlite3_exec(store->db, cache, NULL, NULL, NULL);
 	for (size_t i = 0; rc == SQLITE_OK && i < STMT_COUNT; i++)
 		rc = sqlite3_prepare_v3(store->db, store_statements[i], -1,

@@ -20,7 +20,8 @@
 enum {
 	STORE_APPLICATION_ID = 0x42574c4b, /* "BWLK", at byte 68 of the file */
 	STORE_BALLAST_BYTES = 8 * 1024 * 1024,
-	STORE_WAL_MAX_BYTES = 8 * 1024 * 1024, /* beyond it a commit moves the WAL itself */
+	STORE_WAL_LARGE_BYTES = 8 * 1024 * 1024, /* the caller shall move it soon, or now */
+	STORE_WAL_HUGE_BYTES = 32 * 1024 * 1024,
 	STORE_CACHE_KIB = 32 * 1024,
 	STORE_HEAP_MAX_BYTES = 256 * 1024 * 1024,
 	STORE_OUTPUT_MAX_BYTES = 64 * 1024,
@@ -121,9 +122,10 @@ struct store {
 	bool is_clean_on_disk; /* the committed mark of a clean end */
 	bool was_clean;
 	bool has_ballast;
-	bool wants_ballast; /* it was dropped for want of room */
-	int broken;         /* ERR_IO, ERR_CORRUPT: every later call answers this */
-	int n_wal_pages;
+	bool wants_ballast;   /* it was dropped for want of room */
+	int broken;           /* ERR_IO, ERR_CORRUPT: every later call answers this */
+	int n_wal_pages;      /* to be moved */
+	int n_wal_file_pages; /* that the file holds, moved or not */
 
 	char instance[17];
 	struct store_counters now, committed;
@@ -181,7 +183,7 @@ int store_exec(struct store *store, const char *sql);
 /* The first column of the first row, "" if there is none. */
 int store_query_text(struct store *store, const char *sql, char *text, size_t size);
 int store_query_int(struct store *store, const char *sql, int64_t *value);
-/* Passive, or with truncation when the file outgrew its bound. */
+/* Passive: the file keeps its size. */
 int store_wal_move(struct store *store);
 
 /* ---- open.c, check.c, schema.c ---- */

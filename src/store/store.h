@@ -71,10 +71,15 @@ int store_try_room(struct store *store);
 /* A read that proves that the database answers (for the watchdog): 0 or an error. Never writes. */
 int store_heartbeat(struct store *store);
 /*
- * Moves the WAL into the database in the quiet: called between turns. 0 (also with nothing to move,
- * or while a transaction is open), ERR_FULL (nothing is lost, try later), ERR_IO.
+ * Moves the WAL into the database: never done by a commit, so that what waits for that waits for
+ * nothing else. The caller does it in the quiet (then what the file has too much is given back),
+ * and before that when store_log_size says so. 0 (also with nothing to move, or while a transaction
+ * is open), ERR_FULL (nothing is lost, try later), ERR_IO.
  */
-int store_checkpoint(struct store *store);
+int store_checkpoint(struct store *store, bool is_quiet);
+/* LARGE: move it soon. HUGE: now; nothing else bounds it. */
+enum store_log { STORE_LOG_SMALL, STORE_LOG_LARGE, STORE_LOG_HUGE };
+enum store_log store_log_size(const struct store *store);
 /*
  * False: somebody removed the database's file, or put another in its place. All goes on as it did,
  * but ends with the process unless a backup saves it.

@@ -447,13 +447,13 @@ START_TEST(heartbeat_reads_only)
 	ck_assert_int_eq(store_heartbeat(store), 0);
 	ck_assert(!store_is_dirty(store));
 	ck_assert_int_eq(store_size(store), size);
-	ck_assert_int_eq(store_checkpoint(store), 0);
-	ck_assert_int_eq(store_checkpoint(store), 0);
+	ck_assert_int_eq(store_checkpoint(store, true), 0);
+	ck_assert_int_eq(store_checkpoint(store, true), 0);
 	ck_assert_int_eq(store_commit(store), 0);
 	ck_assert_int_eq(store_try_room(store), 0);
 	storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
 	ck_assert_int_eq(store_try_room(store), -EBUSY);
-	ck_assert_int_eq(store_checkpoint(store), 0);
+	ck_assert_int_eq(store_checkpoint(store, true), 0);
 	ck_assert_int_eq(store_heartbeat(store), 0);
 }
 END_TEST

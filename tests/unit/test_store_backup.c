@@ -133,7 +133,7 @@ START_TEST(commits_in_between_are_carried_over)
 		write_jobs(9 * N_JOBS, 3);
 		store_rollback(store);
 		if (n % 7 == 0)
-			ck_assert_int_eq(store_checkpoint(store), 0);
+			ck_assert_int_eq(store_checkpoint(store, true), 0);
 	}
 	ck_assert_int_eq(r, 0);
 	ck_assert_int_eq(n_added, N_JOBS / 4);

@@ -136,7 +136,7 @@ static struct run run_through(void)
 		ck_assert_int_eq(store_last_seq(store), run.n_acknowledged);
 		ck_assert(!store_is_dirty(store));
 		if (r == 0 && i % 2)
-			r = store_checkpoint(store);
+			r = store_checkpoint(store, true);
 		if (r == ERR_FULL)
 			r = store_try_room(store) == ERR_FULL ? ERR_FULL : 0;
 		if (r != 0)
@@ -276,7 +276,7 @@ static int64_t run_to_power_cut(uint64_t seed, bool is_lying)
 		if (r == 0)
 			n_acknowledged = number;
 		if (r == 0 && rng_below(&rng, 4) == 0)
-			r = store_checkpoint(store);
+			r = store_checkpoint(store, true);
 	}
 	ck_assert_int_eq(r, ERR_IO);
 	store_close(store);
@@ -341,7 +341,7 @@ static _Noreturn void child_commits(int fd, bool is_hasty)
 			_exit(1);
 		if (!is_hasty && write(fd, &number, sizeof(number)) != sizeof(number))
 			_exit(1);
-		if (number % 16 == 0 && store_checkpoint(store) != 0)
+		if (number % 16 == 0 && store_checkpoint(store, true) != 0)
 			_exit(1);
 	}
 }
