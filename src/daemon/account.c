@@ -8,6 +8,7 @@
 #include "daemon/learned.h"
 #include "daemon/ledger.h"
 #include "util/err.h"
+#include "util/hash.h"
 #include "util/log.h"
 #include "util/mem.h"
 #include "util/str.h"
@@ -21,6 +22,7 @@ struct accounts {
 	struct ledgers *ledgers;
 	struct account **list; /* owned, by handle */
 	size_t n;
+	struct hash by_name;
 	struct datacenter **datacenters; /* owned */
 	size_t n_datacenters;
 };
@@ -87,6 +89,7 @@ struct accounts *accounts_free(struct accounts *accounts)
 	for (size_t i = 0; i < accounts->n_datacenters; i++)
 		datacenter_free(accounts->datacenters[i]);
 	free(accounts->list);
+	hash_deinit(&accounts->by_name);
 	free(accounts->datacenters);
 	free(accounts);
 	return NULL;
@@ -103,13 +106,17 @@ struct account *accounts_get(const struct accounts *accounts, uint32_t handle)
 	return accounts->list[handle];
 }
 
+static bool account_has_name(const void *ctx, const void *key, uint32_t handle)
+{
+	return strcmp(accounts_get(ctx, handle)->name, key) == 0;
+}
+
 struct account *accounts_find(const struct accounts *accounts, const char *name)
 {
-	for (size_t i = 0; i < accounts->n; i++) {
-		if (strcmp(accounts->list[i]->name, name) == 0)
-			return accounts->list[i];
-	}
-	return NULL;
+	uint32_t handle = hash_find(&accounts->by_name, hash_bytes(name, strlen(name)),
+	        account_has_name, accounts, name);
+
+	return handle == HASH_NONE ? NULL : accounts->list[handle];
 }
 
 /* ---- applying a configuration ---- */
@@ -169,6 +176,7 @@ static struct account *find_or_add_account(struct accounts *accounts, const char
 	account->handle = (uint32_t)accounts->n;
 	accounts->list = mem_resize(accounts->list, accounts->n + 1, sizeof(*accounts->list));
 	accounts->list[accounts->n++] = account;
+	hash_insert(&accounts->by_name, hash_bytes(name, strlen(name)), account->handle);
 	return account;
 }
 

@@ -14,6 +14,8 @@
 enum {
 	SEND_PER_TURN = 256,
 	LOOK_AT_SECRETS_MS = 2000, /* of accounts that are paused or have no token */
+	SECRETS_PER_LOOK = 200,    /* accounts, whose files are opened in one turn */
+	SECRETS_GO_ON_MS = 20,
 };
 
 /* One request on its way. Found again by its place, which is the id that net/http is given. */
@@ -39,6 +41,8 @@ struct poller {
 	struct buf url; /* of the request that is made */
 	struct loop_timer *secrets_timer;
 	bool is_secrets_timer_set;
+	uint32_t secrets_cursor; /* the account to go on with */
+	bool has_looked;         /* at one of those before it: it will be looked at again */
 	bool is_stopped;
 };
 
@@ -122,16 +126,26 @@ static void poller_on_secrets_timer(void *arg)
 	struct now now = loop_now(poller->loop);
 
 	poller->is_secrets_timer_set = false;
-	for (size_t i = 0; i < accounts_count(accounts); i++) {
-		struct account *account = accounts_get(accounts, (uint32_t)i);
+	for (int n = 0; poller->secrets_cursor < accounts_count(accounts);
+	        poller->secrets_cursor++) {
+		struct account *account = accounts_get(accounts, poller->secrets_cursor);
 
 		if (!account->is_configured ||
 		        (account->gate.state != GATE_PAUSED &&
 		                account->token_wait_until_mono_ms <= now.mono_ms))
 			continue;
-		look_at_secrets_soon(poller);
+		if (n++ == SECRETS_PER_LOOK) {
+			poller->is_secrets_timer_set = true;
+			loop_timer_set(poller->secrets_timer, now.mono_ms + SECRETS_GO_ON_MS);
+			return;
+		}
+		poller->has_looked = true;
 		look_at_secrets(poller, account, now);
 	}
+	if (poller->has_looked)
+		look_at_secrets_soon(poller);
+	poller->has_looked = false;
+	poller->secrets_cursor = 0;
 }
 
 /* Those who waited for it look anew: to poll, to wait longer, or to be paused. */
@@ -327,6 +341,8 @@ static void move_circuit(
 {
 	struct datacenter *datacenter = poll->datacenter;
 	bool was_open = datacenter->circuit.is_open;
+	int64_t mono_ms = mono_now(poller);
+	int64_t before = circuit_open_until_mono(&datacenter->circuit, mono_ms);
 
 	circuit_observe(&datacenter->circuit, observation, poll->is_circuit_probe,
 	        loop_now(poller->loop), rng_next(poller->tracker->rng));
@@ -338,7 +354,8 @@ static void move_circuit(
 	} else if (was_open) {
 		log_notice("data center %s: answers again", datacenter->name);
 	}
-	if (was_open || datacenter->circuit.is_open)
+	/* Of many answers that fail at once, one opens it. */
+	if (circuit_open_until_mono(&datacenter->circuit, mono_ms) != before)
 		touch_all(poller, datacenter);
 }
 

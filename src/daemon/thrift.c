@@ -128,18 +128,19 @@ int64_t thrift_first_ms(struct tracker *tracker, const struct tracked *tracked, 
 	return schedule_resume_ms(n, chance, rng_next(tracker->rng));
 }
 
-void thrift_write_learned(struct tracker *tracker)
+bool thrift_write_learned(struct tracker *tracker, uint32_t *cursor, size_t n)
 {
-	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
-		struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+	for (; *cursor < accounts_count(tracker->accounts); ++*cursor, n--) {
+		struct account *account = accounts_get(tracker->accounts, *cursor);
 
-		if (journal_is_lost(tracker->journal))
-			return;
+		if (n == 0 || journal_is_lost(tracker->journal))
+			return false;
 		if (account->learned)
 			journal_wrote(tracker->journal,
 			        learned_write(account->learned, journal_store(tracker->journal),
 			                account->name));
 	}
+	return true;
 }
 
 /* ---- credits ---- */
@@ -254,7 +255,7 @@ void thrift_write_last(struct tracker *tracker)
 {
 	struct ledgers *ledgers = accounts_ledgers(tracker->accounts);
 
-	thrift_write_learned(tracker);
+	thrift_write_learned(tracker, &(uint32_t){0}, SIZE_MAX);
 	for (size_t i = 0; i < ledgers_count(ledgers); i++)
 		ledger_close(ledgers_at(ledgers, i));
 	tracker->wants_credits = true;

@@ -37,7 +37,8 @@ void thrift_settle(struct tracker *tracker, struct account *account, uint64_t le
 
 /* Part of the turn's end, before the commit: ledgers that need it. */
 void thrift_write_ledgers(struct tracker *tracker);
-/* With the contact fields of jobs. */
-void thrift_write_learned(struct tracker *tracker);
+/* With the contact fields of jobs: of the n accounts from *cursor on (0 at first). True: they were
+ * the last. */
+bool thrift_write_learned(struct tracker *tracker, uint32_t *cursor, size_t n);
 /* All of it, at the stop. */
 void thrift_write_last(struct tracker *tracker);

@@ -20,7 +20,10 @@ enum {
 	OVERDUE_LOOK_AT_LEAST_EVERY_MS =
 	        60 * 1000, /* what was undone for want of room is told again */
 	CONTACT_EVERY_MS = 60 * 1000,
-	CONTACT_SLICE = 2000, /* places of the registry a turn */
+	CONTACT_SLICE = 2000,  /* jobs a turn */
+	OVERDUE_SLICE = 20000, /* looked at, a turn */
+	OVERDUE_PER_TURN = 500,
+	LEARNED_SLICE = 50, /* accounts a turn */
 };
 
 /* ---- overdue ---- */
@@ -35,34 +38,56 @@ static int64_t overdue_at_mono_ms(const struct tracker *tracker, const struct tr
 	return machine_overdue_at_mono_ms(&job, &policy);
 }
 
-void tracker_tell_overdue(struct tracker *tracker)
+/* True: an event was written. */
+static bool look_at_overdue(struct tracker *tracker, struct tracked *tracked, int64_t mono_ms)
 {
-	struct now now = loop_now(tracker->loop);
-	int64_t next_mono_ms = INT64_MAX;
-	struct tracked *tracked;
-	uint32_t cursor = 0;
+	int64_t at = overdue_at_mono_ms(tracker, tracked);
 
-	if (now.mono_ms < tracker->overdue_next_mono_ms || journal_is_full(tracker->journal))
-		return;
-	while ((tracked = registry_each(tracker->registry, &cursor))) {
-		int64_t at = overdue_at_mono_ms(tracker, tracked);
+	if (at <= mono_ms && !tracked->is_changing) {
+		struct job job = registry_job(tracker->registry, tracked);
+		struct step step = machine_tell_overdue(&job);
 
-		if (at <= now.mono_ms && !tracked->is_changing) {
-			struct job job = registry_job(tracker->registry, tracked);
-			struct step step = machine_tell_overdue(&job);
-
-			tracker_write_step(tracker, tracked, &step);
-		} else if (at < next_mono_ms) {
-			next_mono_ms = at;
-		}
+		tracker_write_step(tracker, tracked, &step);
+		return true;
 	}
-	int64_t wait = next_mono_ms - now.mono_ms;
+	if (at < tracker->overdue_soonest_mono_ms)
+		tracker->overdue_soonest_mono_ms = at;
+	return false;
+}
+
+static void end_overdue_look(struct tracker *tracker, int64_t mono_ms)
+{
+	int64_t wait = tracker->overdue_soonest_mono_ms - mono_ms;
 
 	if (wait < OVERDUE_LOOK_EVERY_MS)
 		wait = OVERDUE_LOOK_EVERY_MS;
 	if (wait > OVERDUE_LOOK_AT_LEAST_EVERY_MS)
 		wait = OVERDUE_LOOK_AT_LEAST_EVERY_MS;
-	tracker->overdue_next_mono_ms = now.mono_ms + wait;
+	tracker->overdue_next_mono_ms = mono_ms + wait;
+	tracker->overdue_soonest_mono_ms = INT64_MAX;
+	tracker->overdue_cursor = 0;
+}
+
+/* A million jobs that were watched in the same hour are overdue in the same hour, too: in slices.
+ */
+void tracker_tell_overdue(struct tracker *tracker)
+{
+	struct now now = loop_now(tracker->loop);
+	int n_told = 0;
+
+	if (now.mono_ms < tracker->overdue_next_mono_ms || journal_is_full(tracker->journal))
+		return;
+	for (int i = 0; i < OVERDUE_SLICE && n_told < OVERDUE_PER_TURN; i++) {
+		struct tracked *tracked =
+		        registry_each(tracker->registry, &tracker->overdue_cursor);
+
+		if (!tracked) {
+			end_overdue_look(tracker, now.mono_ms);
+			return;
+		}
+		n_told += look_at_overdue(tracker, tracked, now.mono_ms);
+	}
+	loop_wake(tracker->loop); /* the next slice in the next turn */
 }
 
 /* ---- accounts ---- */
@@ -202,24 +227,33 @@ static void write_contact(struct tracker *tracker, struct tracked *tracked)
 		tracked->is_contact_dirty = false;
 }
 
+/* False: there is more. */
+static bool write_contact_slice(struct tracker *tracker)
+{
+	for (int i = 0; i < CONTACT_SLICE && !journal_is_lost(tracker->journal); i++) {
+		struct tracked *tracked =
+		        registry_each(tracker->registry, &tracker->contact_cursor);
+
+		if (!tracked)
+			return true;
+		write_contact(tracker, tracked);
+	}
+	return false;
+}
+
 void tracker_write_contact(struct tracker *tracker)
 {
 	struct now now = loop_now(tracker->loop);
-	struct tracked *tracked;
 
 	if (now.mono_ms < tracker->contact_next_mono_ms || journal_is_full(tracker->journal))
 		return;
-	for (int i = 0; i < CONTACT_SLICE && !journal_is_lost(tracker->journal); i++) {
-		tracked = registry_each(tracker->registry, &tracker->contact_cursor);
-		if (!tracked) {
-			thrift_write_learned(tracker);
-			tracker->contact_cursor = 0;
-			tracker->contact_next_mono_ms = now.mono_ms + CONTACT_EVERY_MS;
-			return;
-		}
-		write_contact(tracker, tracked);
+	if (!write_contact_slice(tracker) ||
+	        !thrift_write_learned(tracker, &tracker->learned_cursor, LEARNED_SLICE)) {
+		loop_wake(tracker->loop); /* the next slice in the next turn */
+		return;
 	}
-	loop_wake(tracker->loop); /* the next slice in the next turn */
+	tracker->contact_cursor = tracker->learned_cursor = 0;
+	tracker->contact_next_mono_ms = now.mono_ms + CONTACT_EVERY_MS;
 }
 
 void tracker_write_all_contact(struct tracker *tracker)

@@ -72,6 +72,9 @@ static void expect_overdue(struct tracker *tracker, const struct tracked *tracke
 
 	if (at_mono_ms < tracker->overdue_next_mono_ms)
 		tracker->overdue_next_mono_ms = at_mono_ms;
+	/* A look that is under way may be past it. */
+	if (at_mono_ms < tracker->overdue_soonest_mono_ms)
+		tracker->overdue_soonest_mono_ms = at_mono_ms;
 }
 
 /* ---- changes of a job on their way through the commit ---- */
@@ -476,6 +479,7 @@ static void begin_watch(
 
 bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 {
+	static const struct job_document no_document; /* of one that nobody ever watched */
 	struct account *account = wish->account;
 	struct tracked *tracked = registry_add(tracker->registry, account->handle, wish->id);
 	struct found found = {.tracker = tracker, .tracked = tracked};
@@ -505,9 +509,12 @@ bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	if (journal_is_lost(tracker->journal) || !journal_wrote(tracker->journal, r < 0 ? r : 0) ||
 	        !journal_wrote(tracker->journal, store_job_put(store, &row)))
 		return true;
+	bool is_new = row.key != tracked_key(tracked);
+
 	change->key = row.key;
 	change->types = 1u << event.type;
-	change->seq = append_event(tracker, tracked, &view, NULL, &event, row.key);
+	change->seq = append_event(
+	        tracker, tracked, &view, is_new ? &no_document : NULL, &event, row.key);
 	return true;
 }
 
@@ -605,5 +612,6 @@ int tracker_load(struct tracker *tracker)
 			queue_job(tracker, tracked, resume_ms(tracker, tracked, n));
 	}
 	tracker->overdue_next_mono_ms = loop_now(tracker->loop).mono_ms;
+	tracker->overdue_soonest_mono_ms = INT64_MAX;
 	return r;
 }

@@ -26,9 +26,11 @@ struct tracker {
 	struct hooks *hooks;
 	struct queue *queue;
 	struct rng *rng;
-	int64_t overdue_next_mono_ms; /* when to look for overdue jobs again */
+	int64_t overdue_next_mono_ms;    /* when to look for overdue jobs again */
+	int64_t overdue_soonest_mono_ms; /* of those that the present look has seen */
+	uint32_t overdue_cursor;
 	int64_t contact_next_mono_ms; /* when to write contact fields again */
-	uint32_t contact_cursor;
+	uint32_t contact_cursor, learned_cursor;
 	tracker_over_fn *over; /* NULL = nobody waits */
 	void *over_arg;
 	bool wants_credits;    /* a ledger is to be written with the next commit */
