@@ -204,7 +204,8 @@ const char *path_ca_problem(const char *path, int *error)
 		return "is a directory";
 	if (r == -ENODEV)
 		return "is not a regular file";
-	if (r < 0)
+	/* r says it all, but gcc's analyzer does not know that errno is never 0 after a failure. */
+	if (r < 0 || !text)
 		return err_text(r);
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
 		if (strstr(text, heads[i]))
