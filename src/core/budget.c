@@ -89,11 +89,7 @@ void budget_set_ceiling(struct budget *budget, int64_t ceiling)
 /* What is used of a slot, by how many slots it lies back. */
 static int64_t used(const struct budget *budget, int64_t ago)
 {
-	int64_t slot = budget->head - ago;
-
-	if (slot < 0)
-		return 0;
-	return budget->slots[place_of(slot)] - (ago == 0 ? budget->reserved : 0);
+	return budget->slots[place_of(budget->head - ago)] - (ago == 0 ? budget->reserved : 0);
 }
 
 void budget_take_over(
@@ -103,6 +99,7 @@ void budget_take_over(
 	const struct budget *theirs = at(other, at_ms, &copy);
 
 	advance(budget, at_ms);
+	assert(theirs->head == budget->head); /* one clock */
 	for (int64_t ago = 0; ago < BUDGET_SLOTS && ago <= budget->head; ago++) {
 		int64_t n = used(theirs, ago) - (is_apart ? 0 : used(budget, ago));
 
@@ -198,7 +195,7 @@ int64_t budget_closed_until_ms(const struct budget *budget, int64_t at_ms)
 	struct budget copy;
 	const struct budget *present = at(budget, at_ms, &copy);
 
-	if (present->reserved > 0 || unreserved(present, at_ms) > 0)
+	if (unreserved(present, at_ms) > 0)
 		return 0;
 	int64_t sum = total(present), until = 0;
 
@@ -212,7 +209,8 @@ int64_t budget_closed_until_ms(const struct budget *budget, int64_t at_ms)
 	if (is_told(budget, at_ms) && present->told == 0 &&
 	        until < present->told_at_ms + BUDGET_TOLD_MS)
 		until = present->told_at_ms + BUDGET_TOLD_MS;
-	return until > at_ms ? until : at_ms + 1;
+	assert(until > at_ms);
+	return until;
 }
 
 void budget_tell(struct budget *budget, int64_t at_ms, int64_t remaining)

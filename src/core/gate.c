@@ -121,7 +121,6 @@ enum gate_change gate_observe(struct gate *gate, const struct observation *obser
 		return on_refused(gate, observation, is_probe, now, random);
 	case OBSERVED_UNREACHABLE:
 	case OBSERVED_GARBLED:
-	case OBSERVATION_KINDS:
 		break;
 	}
 	return on_passing_failure(gate, is_probe, now, random);

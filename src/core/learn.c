@@ -53,7 +53,8 @@ static double middle_half(const float *finished, double total)
 {
 	double sum = 0, from = -1;
 
-	for (size_t i = 0; i < LEARN_BINS; i++) {
+	for (size_t i = 0;; i++) {
+		assert(i < LEARN_BINS); /* the sum of all is the total */
 		double next = sum + (double)finished[i];
 
 		if (from < 0 && next >= total / 4)
@@ -62,7 +63,6 @@ static double middle_half(const float *finished, double total)
 			return (double)i + (total * 3 / 4 - sum) / (next - sum) - from;
 		sum = next;
 	}
-	return 0;
 }
 
 /* Silverman's rule of thumb (1986, "Density Estimation", 3.31), in bins. */
@@ -84,7 +84,7 @@ static double bandwidth(const struct learn_memory *memory)
 	double spread = variance > 0 ? sqrt(variance) : 0;
 	double robust = middle_half(memory->finished, total) / 1.34;
 
-	if (robust > 0 && robust < spread)
+	if (robust < spread)
 		spread = robust;
 	return clamp(0.9 * spread * pow(total, -0.2), 0.5, 9);
 }
@@ -155,13 +155,12 @@ static struct span span_of(int64_t from_ms, int64_t to_ms)
 
 static bool span_next(struct span *span, struct piece *piece)
 {
-	if (span->at >= span->to || span->bin >= LEARN_BINS)
+	if (span->at >= span->to)
 		return false;
 	double low = learn_bin_ms(span->bin), high = learn_bin_ms(span->bin + 1);
 	double end = span->to < high || span->bin == LEARN_BINS - 1 ? span->to : high;
 
-	if (end < span->at)
-		end = span->at; /* rounding at an edge */
+	assert(span->bin < LEARN_BINS && end >= span->at);
 	*piece = (struct piece){
 	        .bin = span->bin,
 	        .ms = end - span->at,

@@ -136,7 +136,6 @@ struct step machine_step(const struct job *job, const struct observation *observ
 	case OBSERVED_REFUSED:
 	case OBSERVED_UNREACHABLE:
 	case OBSERVED_GARBLED:
-	case OBSERVATION_KINDS:
 		count_failure(&step.job);
 		step.wait_ms = schedule_retry_ms(
 		        policy, step.job.n_failures, observation->retry_after_ms, random);

@@ -17,8 +17,8 @@ enum observation_kind {
 	OBSERVED_REFUSED,     /* token, scope, permission, path: of the whole account */
 	OBSERVED_UNREACHABLE, /* no answer, or 5xx: of the data center */
 	OBSERVED_GARBLED,     /* an answer that nobody can use: of this request alone */
-	OBSERVATION_KINDS,
 };
+enum { OBSERVATION_KINDS = OBSERVED_GARBLED + 1 };
 
 /* Why there is no document; what `last_error.class` and an account's reason say. */
 enum error_class {

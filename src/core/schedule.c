@@ -1,5 +1,6 @@
 #include "core/schedule.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "core/limits.h"
@@ -55,8 +56,7 @@ int64_t schedule_interval_ms(const struct poll_policy *policy, int64_t age_ms)
 	double k = 2 * sqrt(TYPICAL_DURATION_S) / (double)policy->polls_per_job;
 	double wait_ms = 1000.0 * k * sqrt(age_s);
 
-	return clamp(wait_ms > 1e15 ? INT64_MAX : (int64_t)wait_ms, policy->min_interval_ms,
-	        policy->max_interval_ms);
+	return clamp((int64_t)wait_ms, policy->min_interval_ms, policy->max_interval_ms);
 }
 
 /* ---- learned ---- */
@@ -78,7 +78,8 @@ static int64_t learned_ms(const struct poll_policy *policy, int64_t age_ms, doub
 {
 	double from = age_ms > 0 ? (double)age_ms : 0, at = from;
 
-	for (size_t i = learn_bin_of(from); i < LEARN_BINS; i++) {
+	for (size_t i = learn_bin_of(from);; i++) {
+		assert(i < LEARN_BINS); /* the last has no end */
 		double per_ms = density(policy, policy->k, (double)policy->curve->hazard[i]);
 		double end = i + 1 < LEARN_BINS ? learn_bin_ms(i + 1) : INFINITY;
 
@@ -88,7 +89,6 @@ static int64_t learned_ms(const struct poll_policy *policy, int64_t age_ms, doub
 		checks -= (end - at) * per_ms;
 		at = end;
 	}
-	return policy->max_interval_ms;
 }
 
 int64_t schedule_next_ms(

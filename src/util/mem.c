@@ -16,22 +16,21 @@ _Noreturn void mem_exhausted(void)
 	_exit(70);
 }
 
+void *mem_must(void *made)
+{
+	if (!made)
+		mem_exhausted();
+	return made;
+}
+
 void *mem_new(size_t count, size_t size)
 {
-	void *p = calloc(count ? count : 1, size ? size : 1);
-
-	if (!p)
-		mem_exhausted();
-	return p;
+	return mem_must(calloc(count ? count : 1, size ? size : 1));
 }
 
 void *mem_resize(void *old, size_t count, size_t size)
 {
-	void *p = reallocarray(old, count ? count : 1, size ? size : 1);
-
-	if (!p)
-		mem_exhausted();
-	return p;
+	return mem_must(reallocarray(old, count ? count : 1, size ? size : 1));
 }
 
 char *mem_strndup(const char *s, size_t len)

@@ -70,7 +70,7 @@ static void check_document(const struct job_document *document)
 
 static void check_observation(const struct observation *out, int http_status)
 {
-	must(out->kind < OBSERVATION_KINDS && out->error < ERROR_CLASSES);
+	must((int)out->kind < OBSERVATION_KINDS && out->error < ERROR_CLASSES);
 	must((out->kind == OBSERVED_STATUS) == (out->error == ERROR_NONE));
 	must((out->kind == OBSERVED_STATUS) == (out->state != NULL));
 	must(out->kind != OBSERVED_STATUS || http_status == 200);

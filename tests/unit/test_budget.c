@@ -175,6 +175,82 @@ START_TEST(test_zoho_s_word_counts_while_it_is_fresh)
 }
 END_TEST
 
+/* Whichever of ceiling and Zoho's word opens later counts. */
+START_TEST(test_the_ceiling_and_zoho_s_word_together)
+{
+	struct budget budget = budget_of(1);
+	int64_t by_ceiling = START_MS + DAY_MS + BUDGET_SLOT_MS;
+
+	ck_assert(spend(&budget, START_MS));
+	budget_tell(&budget, START_MS, 50);
+	ck_assert_int_eq(budget_closed_until_ms(&budget, START_MS), by_ceiling);
+	budget_tell(&budget, START_MS, 0);
+	ck_assert_int_eq(budget_closed_until_ms(&budget, START_MS), by_ceiling);
+	budget_tell(&budget, by_ceiling - 1, 0);
+	ck_assert_int_eq(
+	        budget_closed_until_ms(&budget, by_ceiling - 1), by_ceiling - 1 + BUDGET_TOLD_MS);
+}
+END_TEST
+
+/* What is reserved can be used: only then it is all spent. */
+START_TEST(test_reserved_is_not_spent)
+{
+	struct budget budget = budget_of(1);
+
+	ck_assert_int_eq(budget_reserve(&budget, START_MS), 1);
+	ck_assert_int_eq(budget_mark(&budget, START_MS), BUDGET_FINE);
+	ck_assert(budget_take(&budget, START_MS));
+	ck_assert_int_eq(budget_mark(&budget, START_MS), BUDGET_SPENT);
+}
+END_TEST
+
+START_TEST(test_further_sendings_use_what_is_reserved)
+{
+	struct budget budget = budget_of(4000);
+
+	ck_assert_int_eq(budget_reserve(&budget, START_MS), 4);
+	ck_assert(budget_take(&budget, START_MS));
+	budget_take_more(&budget, START_MS, 2);
+	ck_assert_int_eq(budget_spent(&budget, START_MS), 3);
+	ck_assert(budget_take(&budget, START_MS));
+	ck_assert(!budget_has_reserved(&budget, START_MS));
+	ck_assert_int_eq(budget_spent(&budget, START_MS), 4);
+}
+END_TEST
+
+/* A machine without a clock of its own begins in 1970: there are no 24 hours before that. */
+START_TEST(test_the_first_day_of_all)
+{
+	struct budget budget = budget_of(3), other = budget_of(3);
+	int64_t now = 3 * BUDGET_SLOT_MS;
+
+	ck_assert(spend(&budget, 0));
+	ck_assert(spend(&other, now));
+	budget_take_over(&budget, &other, now, true);
+	ck_assert_int_eq(budget_spent(&budget, now), 2);
+	ck_assert(spend(&budget, now));
+	ck_assert_int_eq(budget_closed_until_ms(&budget, now), BUDGET_SLOTS * BUDGET_SLOT_MS);
+}
+END_TEST
+
+START_TEST(test_a_word_of_the_future_is_taken_as_of_now)
+{
+	struct budget budget = budget_of(4000), back = budget_of(4000);
+	char text[BUDGET_TEXT_MAX];
+
+	budget_tell(&budget, START_MS, 7);
+	budget_encode(&budget, text);
+	ck_assert(budget_decode(&back, text, START_MS - DAY_MS));
+	ck_assert_int_eq(budget_left(&back, START_MS - DAY_MS), 7);
+	ck_assert_int_eq(budget_left(&back, START_MS - DAY_MS + BUDGET_TOLD_MS), 4000);
+	/* More than any text holds is the most that it does. */
+	budget_tell(&budget, START_MS, INT64_MAX);
+	budget_encode(&budget, text);
+	ck_assert(budget_decode(&back, text, START_MS));
+	ck_assert_int_eq(budget_left(&back, START_MS), 4000);
+}
+END_TEST
+
 START_TEST(test_text_and_back)
 {
 	struct budget budget = budget_of(4000), back = budget_of(4000);
@@ -234,8 +310,9 @@ END_TEST
 START_TEST(test_other_texts_are_refused)
 {
 	static const char *const texts[] = {"", "2 1 0 0", "1", "1 1", "1 1 0", "1 1 0 0 ",
-	        "1 1 0 0 3", "1 1 0 0 3:", "1 1 0 0 145:1", "1 -1 0 0", "1 1 0 0 0:1x",
-	        "1 99999999999999999999 0 0", "1 1 0 0 0:9999999999999999", "1  1 0 0"};
+	        "1 1 0 0 3", "1 1 0 0 3:", "1 1 0 0 a:1", "1 : 0 0", "1 1 0 0 0:5a",
+	        "1 1 0 0 145:1", "1 -1 0 0", "1 1 0 0 0:1x", "1 99999999999999999999 0 0",
+	        "1 1 0 0 0:9999999999999999", "1  1 0 0"};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		struct budget budget = budget_of(10);
@@ -358,6 +435,11 @@ int main(void)
 	tcase_add_test(tcase, test_what_is_left_of_a_block_ends_with_its_slot);
 	tcase_add_test(tcase, test_further_sendings_and_none);
 	tcase_add_test(tcase, test_zoho_s_word_counts_while_it_is_fresh);
+	tcase_add_test(tcase, test_the_ceiling_and_zoho_s_word_together);
+	tcase_add_test(tcase, test_reserved_is_not_spent);
+	tcase_add_test(tcase, test_further_sendings_use_what_is_reserved);
+	tcase_add_test(tcase, test_the_first_day_of_all);
+	tcase_add_test(tcase, test_a_word_of_the_future_is_taken_as_of_now);
 	tcase_add_test(tcase, test_text_and_back);
 	tcase_add_test(tcase, test_full_slots_fit_the_text);
 	tcase_add_test(tcase, test_a_clock_that_was_set_back_forgets_nothing);

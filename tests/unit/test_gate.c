@@ -330,6 +330,29 @@ START_TEST(test_circuit_opens_after_failures_in_a_row)
 }
 END_TEST
 
+START_TEST(test_a_probe_that_finds_the_gate_open_changes_nothing)
+{
+	struct gate gate = {0}, before;
+
+	see(&gate, OBSERVED_REFUSED, false, start.mono_ms);
+	see(&gate, OBSERVED_STATUS, true, start.mono_ms);
+	before = gate;
+	ck_assert_int_eq(see(&gate, OBSERVED_GARBLED, true, start.mono_ms + 1), GATE_SAME);
+	ck_assert_mem_eq(&gate, &before, sizeof(gate));
+}
+END_TEST
+
+START_TEST(test_circuit_counts_to_its_end)
+{
+	struct circuit circuit = {0};
+
+	for (int i = 0; i < UINT16_MAX + 10; i++)
+		circuit_see(&circuit, OBSERVED_UNREACHABLE, false, start.mono_ms);
+	ck_assert_uint_eq(circuit.n_failures, UINT16_MAX);
+	ck_assert(circuit.is_open);
+}
+END_TEST
+
 START_TEST(test_circuit_lets_one_probe_out)
 {
 	struct circuit circuit = {0};
@@ -404,6 +427,8 @@ int main(void)
 	tcase_add_test(tests, test_all_lost_opens_by_a_document_only);
 	tcase_add_test(tests, test_probe_now_and_unpass);
 	tcase_add_test(tests, test_circuit_opens_after_failures_in_a_row);
+	tcase_add_test(tests, test_a_probe_that_finds_the_gate_open_changes_nothing);
+	tcase_add_test(tests, test_circuit_counts_to_its_end);
 	tcase_add_test(tests, test_circuit_lets_one_probe_out);
 	tcase_add_test(tests, test_circuit_wait_doubles_to_its_cap);
 	suite_add_tcase(suite, tests);

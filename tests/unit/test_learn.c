@@ -79,6 +79,15 @@ START_TEST(test_bins)
 		}
 		before = from;
 	}
+	/* Ages are whole: none is put into a bin that ends before it, nor well before it begins. */
+	for (size_t i = 0; i < LEARN_BINS; i++) {
+		for (double age = floor(learn_bin_ms(i)) - 2; age < learn_bin_ms(i) + 3; age++) {
+			size_t bin = learn_bin_of(age > 0 ? age : 0);
+
+			ck_assert(age <= 0 || learn_bin_ms(bin) <= age * (1 + 1e-12));
+			ck_assert(bin == LEARN_BINS - 1 || age < learn_bin_ms(bin + 1));
+		}
+	}
 	ck_assert_uint_eq(learn_bin_of(0), 0);
 	ck_assert_uint_eq(learn_bin_of(1e18), LEARN_BINS - 1);
 	ck_assert(before > 60.0 * 86400 * 1000);
@@ -211,6 +220,9 @@ START_TEST(test_strange_ages_do_no_harm)
 		ck_assert(isfinite(curve.hazard[i]));
 		ck_assert(curve.hazard[i] > 0 && curve.hazard[i] <= 1);
 	}
+	for (size_t i = 0; i < 9; i++)
+		ck_assert(learn_hazard(&curve, ages[i]) > 0);
+	ck_assert(learn_hazard(&curve, -1) == learn_hazard(&curve, 0));
 	ck_assert_int_gt(learn_quantile_ms(&curve, 0.5), 0);
 	ck_assert_int_gt(learn_quantile_ms(&curve, 1), 0);
 }
@@ -256,7 +268,7 @@ START_TEST(test_other_texts_are_refused)
 	        "1 0 6000 z160 z160 z160 z160 ", "1 0 6000 z160 z160 z160 z160 z1",
 	        "1 0 6000 z0 z160 z160 z160 z160", "1 -1 6000 z160 z160 z160 z160",
 	        "1 0 99999 z160 z160 z160 z160", "1 0 6000 99999999 z159 z160 z160 z160",
-	        "1 99999999999 6000 z160 z160 z160 z160"};
+	        "1 99999999999 6000 z160 z160 z160 z160", "1 0: 6000 z160 z160 z160 z160"};
 	struct learn learn;
 	static const struct learn nothing;
 
@@ -266,6 +278,19 @@ START_TEST(test_other_texts_are_refused)
 		ck_assert_msg(!learn_decode(&learn, texts[i]), "%s", texts[i]);
 		ck_assert_mem_eq(&learn, &nothing, sizeof(learn));
 	}
+}
+END_TEST
+
+START_TEST(test_samples_are_counted_to_an_end)
+{
+	struct learn learn;
+	struct learn_curve curve;
+
+	ck_assert(learn_decode(&learn, "1 4294967295 6000 z160 z160 z160 z160"));
+	learn_curve_make(&learn, &curve);
+	learn_finished(&learn, &curve, 1000, 2000);
+	ck_assert_uint_eq(learn.n_samples, UINT32_MAX);
+	ck_assert(learn_knows_enough(&learn));
 }
 END_TEST
 
@@ -361,6 +386,23 @@ START_TEST(test_k_costs_the_polls_that_were_asked_for)
 }
 END_TEST
 
+/* Jobs that hardly ever end cost what asking at the longest interval costs, and that is finite. */
+START_TEST(test_forecast_of_no_jobs_and_of_endless_ones)
+{
+	struct learn_curve curve = {0};
+	struct schedule_class class = {&curve, 1};
+	struct schedule_forecast sum = schedule_forecast(&policy_defaults, 1, NULL, 0);
+
+	ck_assert(sum.polls == 0 && sum.delay_ms == 0);
+	for (size_t i = 0; i < LEARN_BINS; i++)
+		curve.hazard[i] = 1e-13F;
+	sum = schedule_forecast(&policy_defaults, 1000, &class, 1);
+	check_near(sum.polls,
+	        1.5 + learn_bin_ms(LEARN_BINS) / (double)policy_defaults.max_interval_ms, 0.01);
+	ck_assert(sum.delay_ms >= 0 && sum.delay_ms < (double)policy_defaults.max_interval_ms);
+}
+END_TEST
+
 /* The forecast is what happens. */
 START_TEST(test_forecast_is_kept)
 {
@@ -424,10 +466,12 @@ int main(void)
 	tcase_add_test(tcase, test_strange_ages_do_no_harm);
 	tcase_add_test(tcase, test_text_and_back);
 	tcase_add_test(tcase, test_other_texts_are_refused);
+	tcase_add_test(tcase, test_samples_are_counted_to_an_end);
 	tcase_add_test(tcase, test_intervals_keep_their_bounds);
 	tcase_add_test(tcase, test_without_a_curve_the_age_decides);
 	tcase_add_test(tcase, test_polls_are_spent_where_jobs_end);
 	tcase_add_test(tcase, test_k_costs_the_polls_that_were_asked_for);
+	tcase_add_test(tcase, test_forecast_of_no_jobs_and_of_endless_ones);
 	tcase_add_test(tcase, test_forecast_is_kept);
 	tcase_add_test(tcase, test_likely_ends_are_asked_about_first);
 	suite_add_tcase(suite, tcase);

@@ -184,6 +184,22 @@ START_TEST(test_failures)
 }
 END_TEST
 
+START_TEST(test_levels_stop_at_their_end)
+{
+	struct refresh refresh = {0};
+	int64_t now_ms = start_ms, wait_ms;
+
+	for (int i = 0; i < UINT8_MAX + 10; i++) {
+		ask(&refresh, now_ms);
+		refresh_failed(&refresh, false, now_ms, 0);
+		wait_ms = refresh_closed_until_mono(&refresh, now_ms) - now_ms;
+		now_ms += wait_ms;
+	}
+	ck_assert_uint_eq(refresh.failed_level, UINT8_MAX);
+	ck_assert_int_ge(wait_ms, REFRESH_FAILED_MAX_MS / 2);
+}
+END_TEST
+
 /* What does not count leaves what does. */
 START_TEST(test_unsent_between_sent)
 {
@@ -274,6 +290,7 @@ int main(void)
 	tcase_add_test(tests, test_the_old_one_lives_on);
 	tcase_add_test(tests, test_refused_until_forgiven);
 	tcase_add_test(tests, test_failures);
+	tcase_add_test(tests, test_levels_stop_at_their_end);
 	tcase_add_test(tests, test_unsent_between_sent);
 	tcase_add_test(tests, test_random_lives);
 	suite_add_tcase(suite, tests);
