@@ -18,6 +18,7 @@
 
 #include "util/mem.h"
 #include "util/str.h"
+#include "wire/json_private.h"
 
 enum { NODES_FIRST = 64, SORT_FROM = 16 };
 
@@ -41,21 +42,16 @@ struct json {
 
 const char *json_error_words(enum json_error error)
 {
-	switch (error) {
-	case JSON_OK:
-		return "well formed";
-	case JSON_E_SYNTAX:
-		return "not well-formed JSON";
-	case JSON_E_TOO_DEEP:
-		return "JSON nested too deeply";
-	case JSON_E_TOO_BIG:
-		return "JSON too large";
-	case JSON_E_DUPLICATE_KEY:
-		return "JSON with a member given twice";
-	case JSON_E_NUL:
-		return "JSON with a NUL character in a string";
-	}
-	return "unknown";
+	static const char *const words[] = {
+	        [JSON_OK] = "well formed",
+	        [JSON_E_SYNTAX] = "not well-formed JSON",
+	        [JSON_E_TOO_DEEP] = "JSON nested too deeply",
+	        [JSON_E_TOO_BIG] = "JSON too large",
+	        [JSON_E_DUPLICATE_KEY] = "JSON with a member given twice",
+	        [JSON_E_NUL] = "JSON with a NUL character in a string",
+	};
+
+	return words[error];
 }
 
 static int fail(struct json *json, enum json_error error)
@@ -79,10 +75,9 @@ static void mark_token(struct json *json, size_t *from, size_t *to)
 {
 	*to = json->is_ending ? json->len : yajl_get_bytes_consumed(json->yajl);
 	*from = json->end;
-	while (*from < *to && is_between_values(json->bytes[*from]))
+	assert(*from < *to && !is_between_values(json->bytes[*to - 1])); /* a token is something */
+	while (is_between_values(json->bytes[*from]))
 		(*from)++;
-	while (json->is_ending && *to > *from && is_between_values(json->bytes[*to - 1]))
-		(*to)--;
 	json->end = *to;
 }
 
@@ -324,11 +319,32 @@ static bool has_foreign_space(const char *bytes, size_t len)
 	return memchr(bytes, '\v', len) || memchr(bytes, '\f', len);
 }
 
+static void *memory_new(void *unused, size_t size)
+{
+	(void)unused;
+	return mem_new(size, 1);
+}
+
+static void *memory_resize(void *unused, void *old, size_t size)
+{
+	(void)unused;
+	return mem_resize(old, size, 1);
+}
+
+static void memory_free(void *unused, void *memory)
+{
+	(void)unused;
+	free(memory);
+}
+
+const yajl_alloc_funcs json_memory = {
+        .malloc = memory_new, .realloc = memory_resize, .free = memory_free};
+
 static enum json_error run_parser(struct json *json)
 {
-	json->yajl = yajl_alloc(&callbacks, NULL, json);
-	if (!json->yajl)
-		abort();
+	yajl_alloc_funcs memory = json_memory; /* which yajl copies */
+
+	json->yajl = yajl_alloc(&callbacks, &memory, json);
 	yajl_status status = yajl_parse(json->yajl, (const unsigned char *)json->bytes, json->len);
 
 	if (status == yajl_status_ok) {
@@ -339,7 +355,8 @@ static enum json_error run_parser(struct json *json)
 	json->yajl = NULL;
 	if (json->error)
 		return json->error;
-	return status == yajl_status_ok && json->n_nodes > 0 ? JSON_OK : JSON_E_SYNTAX;
+	assert(status != yajl_status_ok || json->n_nodes > 0);
+	return status == yajl_status_ok ? JSON_OK : JSON_E_SYNTAX;
 }
 
 enum json_error json_parse(const char *bytes, size_t len, size_t max_bytes, struct json **out)
@@ -372,8 +389,7 @@ struct json *json_free(struct json *json)
 {
 	if (json) {
 		free(json->nodes);
-		if (json->arena)
-			explicit_bzero(json->arena, json->len + 2); /* it may have held a token */
+		explicit_bzero(json->arena, json->len + 2); /* it may have held a token */
 		free(json->arena);
 		free(json);
 	}

@@ -12,6 +12,7 @@
 #include "util/mem.h"
 #include "util/str.h"
 #include "wire/json.h"
+#include "wire/json_private.h"
 
 static void print_into_buf(void *ctx, const char *text, size_t len)
 {
@@ -20,10 +21,8 @@ static void print_into_buf(void *ctx, const char *text, size_t len)
 
 void json_out_init(struct json_out *w, struct buf *buf, bool is_pretty)
 {
-	yajl_gen gen = yajl_gen_alloc(NULL);
+	yajl_gen gen = yajl_gen_alloc(&json_memory);
 
-	if (!gen)
-		abort();
 	yajl_gen_config(gen, yajl_gen_print_callback, print_into_buf, buf);
 	if (is_pretty) {
 		yajl_gen_config(gen, yajl_gen_beautify, 1);

@@ -47,9 +47,8 @@ static void add_signature(const struct key *key, const struct buf *signed_text, 
 	unsigned char digest[DIGEST_BYTES], text[DIGEST_BASE64_BYTES + 1];
 	unsigned int len = sizeof(digest);
 
-	if (!HMAC(EVP_sha256(), key->bytes, (int)key->len,
-	            (const unsigned char *)buf_str(signed_text), signed_text->len, digest, &len))
-		abort();
+	mem_must(HMAC(EVP_sha256(), key->bytes, (int)key->len,
+	        (const unsigned char *)buf_str(signed_text), signed_text->len, digest, &len));
 	EVP_EncodeBlock(text, digest, (int)len);
 	buf_addf(out, "%sv1,%s", out->len > 0 ? " " : "", (const char *)text);
 }

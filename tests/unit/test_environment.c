@@ -173,6 +173,10 @@ START_TEST(test_page_is_the_querys_where_there_is_no_result)
 	make(&event);
 	ck_assert_str_eq(variable("PAGE"), "9");
 	ck_assert_str_eq(variable("STATE"), "ADDED");
+	/* Our own word for "no answer yet" is none of Zoho's. */
+	event.data = "{\"state\":\"PENDING\"}";
+	make(&event);
+	ck_assert_str_eq(variable("STATE"), "");
 }
 END_TEST
 

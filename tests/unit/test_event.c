@@ -311,6 +311,25 @@ START_TEST(test_event_of_an_account)
 }
 END_TEST
 
+/* Of a hook alone, whose event was of no account: about nothing that has a name. */
+START_TEST(test_event_of_nobody)
+{
+	const struct event_view event = {.instance = instance,
+	        .seq = 44,
+	        .type = EVENT_HOOK_DEAD,
+	        .at_wall_ms = 1,
+	        .data = "{\"hook\":\"load\"}"};
+	cleanup(buf_deinit) struct buf out = {0};
+	struct json_out w;
+
+	json_out_init(&w, &out, false);
+	event_write_cloud(&w, &event);
+	json_out_deinit(&w);
+	ck_assert_ptr_null(strstr(buf_str(&out), "subject"));
+	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\"data\":{\"hook\":\"load\"}"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("event");
@@ -327,6 +346,7 @@ int main(void)
 	tcase_add_test(tests, test_event_id);
 	tcase_add_test(tests, test_event_of_a_job);
 	tcase_add_test(tests, test_event_of_an_account);
+	tcase_add_test(tests, test_event_of_nobody);
 	suite_add_tcase(suite, tests);
 	srunner_run_all(runner, CK_NORMAL);
 	n_failed = srunner_ntests_failed(runner);

@@ -68,6 +68,7 @@ static const struct {
         {"{\"\":1}", 0, JSON_OK, NULL},
         {"{\"a\":1,\"A\":1,\"a \":1}", 0, JSON_OK, NULL},
         {"[{\"a\":1},{\"a\":1}]", 0, JSON_OK, NULL},
+        {"{\"\\ud83d\\ude00\":\"\\ue000\\ud7ff\"}", 0, JSON_OK, NULL},
         {"{\"a\":{\"a\":1}}", 0, JSON_OK, NULL},
 
         {"", 0, JSON_E_SYNTAX, ""},
@@ -104,6 +105,15 @@ static const struct {
         {"<html></html>", 0, JSON_E_SYNTAX, ""},
         {"\xef\xbb\xbf{}", 0, JSON_E_SYNTAX, ""},
 
+        /* Half a surrogate pair, in a value and in a name. */
+        {"\"\\ud83dA\"", 0, JSON_E_SYNTAX, ""},
+        {"\"\\ud83dabcdef\"", 0, JSON_E_SYNTAX, ""},
+        {"\"\\ud83d\\ue000\"", 0, JSON_E_SYNTAX, ""},
+        {"\"\\ud83d\\ud83d\"", 0, JSON_E_SYNTAX, ""},
+        {"\"\\ude00\"", 0, JSON_E_SYNTAX, ""},
+        {"{\"\\ude00\":1}", 0, JSON_E_SYNTAX, ""},
+        {"{\"\\ud83d\":1}", 0, JSON_E_SYNTAX, ""},
+
         {"\"\\u0000\"", 0, JSON_E_NUL, ""},
         {"{\"a\\u0000b\":1}", 0, JSON_E_NUL, ""},
         {"[\"x\",\"\\u0000\"]", 0, JSON_E_NUL, ""},
@@ -136,7 +146,7 @@ START_TEST(test_texts)
 
 	ck_assert_int_eq(parse_bytes(texts[_i].text, len, &raw), texts[_i].error);
 	ck_assert_str_eq(buf_str(&raw), texts[_i].raw ? texts[_i].raw : texts[_i].text);
-	ck_assert_str_ne(json_error_words(texts[_i].error), "unknown");
+	ck_assert_str_ne(json_error_words(texts[_i].error), "");
 }
 END_TEST
 
@@ -180,22 +190,26 @@ START_TEST(test_cap_on_depth)
 }
 END_TEST
 
-/* An array of n ones. */
-static enum json_error parse_ones(size_t n)
+/* An array of n ones, but for the last. */
+static enum json_error parse_ones(size_t n, const char *last)
 {
 	cleanup(buf_deinit) struct buf text = {0};
 
 	buf_adds(&text, "[1");
-	for (size_t i = 1; i < n; i++)
+	for (size_t i = 1; i + 1 < n; i++)
 		buf_adds(&text, ",1");
-	buf_addc(&text, ']');
+	buf_addf(&text, ",%s]", last);
 	return parse_text(buf_str(&text));
 }
 
 START_TEST(test_cap_on_nodes)
 {
-	ck_assert_int_eq(parse_ones(JSON_NODES_MAX - 1), JSON_OK);
-	ck_assert_int_eq(parse_ones(JSON_NODES_MAX), JSON_E_TOO_BIG);
+	static const char *const values[] = {"1", "\"a\"", "true", "null", "{}", "[]"};
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		ck_assert_int_eq(parse_ones(JSON_NODES_MAX - 1, values[i]), JSON_OK);
+		ck_assert_int_eq(parse_ones(JSON_NODES_MAX, values[i]), JSON_E_TOO_BIG);
+	}
 }
 END_TEST
 
@@ -254,6 +268,7 @@ START_TEST(test_members)
 	ck_assert(json_get_bool(json, root, "yes", &is) && is);
 	ck_assert(json_get_bool(json, root, "no", &is) && !is);
 	ck_assert(!json_get_bool(json, root, "nil", &is));
+	ck_assert(!json_get_bool(json, root, "nowhere", &is));
 	ck_assert_int_eq(json_get(json, root, "nil")->type, JSON_NULL);
 	ck_assert_str_eq(json_get(json, root, "big")->text, "9223372036854775808");
 	ck_assert_str_eq(json_get(json, root, "real")->text, "1.0");
@@ -352,6 +367,8 @@ static const struct {
         {"\0x\x1f", 3, "\"\xef\xbf\xbdx\\u001F\""},
         {"\xc3\xa9", 2, "\"\xc3\xa9\""},
         {"\xff", 1, "\"\xef\xbf\xbd\""},
+        {"\xff\0", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},
+        {"\0\xff", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},
         {"a\xff\xfe"
          "b",
                 4,

@@ -144,6 +144,7 @@ static const struct {
         {200, "{\"access_token\": 1000}", TOKEN_REPLY_PASSING},
         {200, "{\"access_token\": \"\"}", TOKEN_REPLY_PASSING},
         {200, "{\"access_token\": \"a b\"}", TOKEN_REPLY_PASSING},
+        {200, "{\"access_token\": \"a\x7f\"}", TOKEN_REPLY_PASSING},
         {200, "{\"access_token\": \"a\\r\\nX-Evil: b\"}", TOKEN_REPLY_PASSING},
         {200, "{\"access_token\": \"a\\u0000b\"}", TOKEN_REPLY_PASSING},
         {200, "{\"access_token\": \"\xc3\xa4\"}", TOKEN_REPLY_PASSING},
@@ -207,6 +208,25 @@ START_TEST(test_messages_keep_secrets)
 	ck_assert_str_eq(reply.message, "HTTP 200 without a token: an error");
 	read_text(200, "{\"error\": \"new\\n\\u001b[31m\", \"error_description\": \"words\"}");
 	ck_assert_str_eq(reply.message, "HTTP 200 without a token: new??[31m: words");
+	read_text(200, "{\"error\": \"new\x7f\"}");
+	ck_assert_str_eq(reply.message, "HTTP 200 without a token: new?");
+}
+END_TEST
+
+/* All three places may be taken; one that is empty hides nothing. */
+START_TEST(test_secrets_of_which_one_is_empty)
+{
+	static const char body[] = "{\"error\": \"new\", \"error_description\": \"of third\"}";
+	struct token_answer answer = {.http_status = 200,
+	        .body = body,
+	        .len = strlen(body),
+	        .secrets = {"first", "", "third"}};
+
+	token_reply_read(&answer, &reply);
+	ck_assert_ptr_null(strstr(reply.message, "third"));
+	answer.secrets[2] = "other";
+	token_reply_read(&answer, &reply);
+	ck_assert_str_eq(reply.message, "HTTP 200 without a token: new: of third");
 }
 END_TEST
 
@@ -301,6 +321,7 @@ int main(void)
 	tcase_add_loop_test(tests, test_failures, 0, ARRAY_LEN(failures));
 	tcase_add_test(tests, test_sizes);
 	tcase_add_test(tests, test_messages_keep_secrets);
+	tcase_add_test(tests, test_secrets_of_which_one_is_empty);
 	tcase_add_test(tests, test_long_messages);
 	tcase_add_test(tests, test_wipe);
 	tcase_add_loop_test(tests, test_origins, 0, ARRAY_LEN(origins));
