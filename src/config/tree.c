@@ -354,6 +354,8 @@ static bool builder_run(struct builder *b)
 		yaml_event_t event;
 
 		if (!yaml_parser_parse(&b->parser, &event)) {
+			if (b->parser.error == YAML_MEMORY_ERROR)
+				mem_exhausted();
 			builder_syntax_error(b);
 			return false;
 		}
@@ -416,10 +418,8 @@ struct tree_node *tree_parse_part(const char *text, size_t len, uint32_t file,
 		        "invalid UTF-8 (byte 0x%02x)", (unsigned char)text[bad]);
 		return NULL;
 	}
-	if (!yaml_parser_initialize(&b.parser)) {
-		problems_add(problems, whole, "out of memory");
-		return NULL;
-	}
+	if (!yaml_parser_initialize(&b.parser))
+		mem_exhausted();
 	yaml_parser_set_encoding(&b.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&b.parser, (const unsigned char *)text, len);
 	is_whole = builder_run(&b);

@@ -296,11 +296,10 @@ static struct event *child_watch(
         struct child *child, int fd, short events, event_callback_fn on_event)
 {
 	struct event_base *base = loop_event_base(child->children->loop);
-	struct event *event = event_new(base, fd, (short)(events | EV_PERSIST), on_event, child);
+	struct event *event =
+	        mem_must(event_new(base, fd, (short)(events | EV_PERSIST), on_event, child));
 
-	if (!event)
-		abort();
-	event_add(event, NULL);
+	loop_event_add(event, NULL);
 	return event;
 }
 

@@ -68,13 +68,12 @@ int http_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unus
 	if (what & CURL_POLL_OUT)
 		events |= EV_WRITE;
 	if (!entry->event)
-		entry->event = event_new(base, fd, events, http_on_socket_event, host->http);
+		entry->event =
+		        mem_must(event_new(base, fd, events, http_on_socket_event, host->http));
 	else
 		event_assign(entry->event, base, fd, events, http_on_socket_event, host->http);
-	if (!entry->event)
-		abort();
 	entry->host = host;
-	event_add(entry->event, NULL);
+	loop_event_add(entry->event, NULL);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "net/http_private.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -246,11 +247,11 @@ static const struct http_handle_text {
         {CURLOPT_USERAGENT, "bulkwatch/" BULKWATCH_VERSION},
 };
 
-/* Whatever it is, nothing must be sent then. */
 void http_must(CURLcode result)
 {
+	assert(result == CURLE_OK || result == CURLE_OUT_OF_MEMORY);
 	if (result != CURLE_OK)
-		abort();
+		mem_exhausted();
 }
 
 static void http_handle_set_callbacks(struct http_handle *handle)
@@ -275,9 +276,7 @@ struct http_handle *http_handle_new(const char *ca_file)
 {
 	struct http_handle *handle = MEM_NEW(struct http_handle);
 
-	handle->easy = curl_easy_init();
-	if (!handle->easy)
-		abort();
+	handle->easy = mem_must(curl_easy_init());
 	/* In parentheses: the macro of that name checks types, which takes a constant option. */
 	for (size_t i = 0; i < ARRAY_LEN(http_handle_options); i++)
 		http_must((curl_easy_setopt)(handle->easy, http_handle_options[i].option,

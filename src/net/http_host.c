@@ -127,7 +127,8 @@ static size_t http_host_run(struct http_host *host, curl_socket_t fd, int events
 	int n_running = 0;
 
 	host->is_acting = true;
-	curl_multi_socket_action(host->multi, fd, events, &n_running);
+	if (curl_multi_socket_action(host->multi, fd, events, &n_running) == CURLM_OUT_OF_MEMORY)
+		mem_exhausted();
 	host->is_acting = false;
 	http_host_touch(host);
 	return (size_t)n_running;
@@ -179,7 +180,7 @@ static int http_host_on_set_timer(CURLM *multi, long timeout_ms, void *arg)
 		event_del(host->timer);
 	host->is_timer_active = false;
 	if (timeout_ms >= 0)
-		event_add(host->timer, &wait);
+		loop_event_add(host->timer, &wait);
 	return 0;
 }
 
@@ -233,21 +234,27 @@ void http_host_count_sent(struct http_host *host)
 
 /* ---- making and ending ---- */
 
+/* Options that every libcurl knows: only memory can be missing. */
+static void http_must_multi(CURLMcode result)
+{
+	if (result != CURLM_OK)
+		mem_exhausted();
+}
+
 static void http_host_set_up_multi(struct http_host *host)
 {
 	long n = (long)host->max_in_flight;
 
-	host->multi = curl_multi_init();
-	if (!host->multi)
-		abort();
-	curl_multi_setopt(host->multi, CURLMOPT_SOCKETFUNCTION, http_on_socket);
-	curl_multi_setopt(host->multi, CURLMOPT_SOCKETDATA, host);
-	curl_multi_setopt(host->multi, CURLMOPT_TIMERFUNCTION, http_host_on_set_timer);
-	curl_multi_setopt(host->multi, CURLMOPT_TIMERDATA, host);
-	curl_multi_setopt(host->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-	curl_multi_setopt(host->multi, CURLMOPT_MAXCONNECTS, n);
-	curl_multi_setopt(host->multi, CURLMOPT_MAX_HOST_CONNECTIONS, n);
-	curl_multi_setopt(host->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, n);
+	host->multi = mem_must(curl_multi_init());
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_SOCKETFUNCTION, http_on_socket));
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_SOCKETDATA, host));
+	http_must_multi(
+	        curl_multi_setopt(host->multi, CURLMOPT_TIMERFUNCTION, http_host_on_set_timer));
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_TIMERDATA, host));
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING));
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_MAXCONNECTS, n));
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_MAX_HOST_CONNECTIONS, n));
+	http_must_multi(curl_multi_setopt(host->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, n));
 }
 
 int http_host_new(struct http *http, const char *base_url, const struct http_host_options *options,
@@ -269,9 +276,8 @@ int http_host_new(struct http *http, const char *base_url, const struct http_hos
 	host->max_in_flight = (size_t)options->max_in_flight;
 	host->lingering_until_mono_ms = mem_new(host->max_in_flight, sizeof(int64_t));
 	host->lingering_timer = loop_timer_new(http->loop, http_host_on_lingering, host);
-	host->timer = evtimer_new(loop_event_base(http->loop), http_host_on_timeout, host);
-	if (!host->timer)
-		abort();
+	host->timer =
+	        mem_must(evtimer_new(loop_event_base(http->loop), http_host_on_timeout, host));
 	TAILQ_INIT(&host->queue);
 	TAILQ_INIT(&host->flying);
 	http_host_set_up_multi(host);

@@ -18,9 +18,13 @@
 static char *http_origin_part(CURLU *url, CURLUPart part, unsigned int flags)
 {
 	char *text = NULL;
+	CURLUcode code = curl_url_get(url, part, &text, flags);
 	char *copy;
 
-	if (curl_url_get(url, part, &text, flags) != CURLUE_OK)
+	/* Which must not pass for "there is no user". */
+	if (code == CURLUE_OUT_OF_MEMORY)
+		mem_exhausted();
+	if (code != CURLUE_OK)
 		return NULL;
 	copy = mem_strdup(text);
 	curl_free(text);
@@ -67,15 +71,17 @@ static int http_origin_read(struct http_origin *origin, CURLU *url)
 static int http_origin_parse(struct http_origin *origin, const char *url)
 {
 	CURLU *parsed;
+	CURLUcode code;
 	int error = -EINVAL;
 
 	*origin = (struct http_origin){0};
 	if (str_has_control(url, strlen(url)) || strchr(url, '#'))
 		return -EINVAL;
-	parsed = curl_url();
-	if (!parsed)
-		return -ENOMEM;
-	if (curl_url_set(parsed, CURLUPART_URL, url, CURLU_PATH_AS_IS) == CURLUE_OK)
+	parsed = mem_must(curl_url());
+	code = curl_url_set(parsed, CURLUPART_URL, url, CURLU_PATH_AS_IS);
+	if (code == CURLUE_OUT_OF_MEMORY)
+		mem_exhausted();
+	if (code == CURLUE_OK)
 		error = http_origin_read(origin, parsed);
 	curl_url_cleanup(parsed);
 	if (error < 0)

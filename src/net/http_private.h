@@ -128,7 +128,7 @@ void http_transfer_deliver(const struct http_transfer *transfer);
 /* An easy handle with all that never changes. */
 struct http_handle *http_handle_new(const char *ca_file);
 struct http_handle *http_handle_free(struct http_handle *handle);
-/* Ends the process unless it is CURLE_OK: an option that this libcurl lacks, or no memory. */
+/* Ends the process unless it is CURLE_OK: without one of its options nothing may be sent. */
 void http_must(CURLcode result);
 
 /* ---- http_host.c ---- */

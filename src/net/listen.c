@@ -26,14 +26,12 @@
 /* OPTIONS and PATCH come through, so that whoever answers can say 405; others are evhttp's 501. */
 static struct evhttp *listen_http_new(struct listen *listen)
 {
-	struct evhttp *http = evhttp_new(loop_event_base(listen->group->loop));
+	struct evhttp *http = mem_must(evhttp_new(loop_event_base(listen->group->loop)));
 	struct timeval idle = {
 	        .tv_sec = LISTEN_IDLE_MS / 1000,
 	        .tv_usec = LISTEN_IDLE_MS % 1000 * 1000,
 	};
 
-	if (!http)
-		abort();
 	evhttp_set_max_headers_size(http, LISTEN_HEADERS_MAX_BYTES);
 	evhttp_set_max_body_size(http, LISTEN_BODY_MAX_BYTES);
 	evhttp_set_timeout_tv(http, &idle);
@@ -75,10 +73,9 @@ static int listen_new(
 	listen->arg = arg;
 	TAILQ_INIT(&listen->requests);
 	listen->http = listen_http_new(listen);
-	listen->listener = evconnlistener_new(loop_event_base(group->loop), NULL, NULL,
-	        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-	if (!listen->listener || !evhttp_bind_listener(listen->http, listen->listener))
-		abort();
+	listen->listener = mem_must(evconnlistener_new(loop_event_base(group->loop), NULL, NULL,
+	        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd));
+	mem_must(evhttp_bind_listener(listen->http, listen->listener));
 	evconnlistener_set_error_cb(listen->listener, listen_on_accept_error);
 	TAILQ_INSERT_TAIL(&group->listens, listen, link);
 	if (!group->is_accepting)

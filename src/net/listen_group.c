@@ -195,10 +195,8 @@ struct bufferevent *listen_on_connection(struct event_base *base, void *arg)
 {
 	struct listen *listen = arg;
 	struct listen_group *group = listen->group;
-	struct bufferevent *bev = bufferevent_socket_new(base, -1, 0);
+	struct bufferevent *bev = mem_must(bufferevent_socket_new(base, -1, 0));
 
-	if (!bev)
-		abort();
 	bufferevent_setwatermark(bev, EV_READ, 0, LISTEN_INPUT_MAX_BYTES);
 	if (group->n_accepted == group->max_clients)
 		listen_group_adopt(group);
@@ -223,9 +221,7 @@ int listen_group_new(struct loop *loop, int max_clients, struct listen_group **o
 	group->is_accepting = true;
 	group->accepted = mem_new(group->max_clients, sizeof(struct bufferevent *));
 	group->accepted_event =
-	        event_new(loop_event_base(loop), -1, 0, listen_group_on_accepted, group);
-	if (!group->accepted_event)
-		abort();
+	        mem_must(event_new(loop_event_base(loop), -1, 0, listen_group_on_accepted, group));
 	group->timer = loop_timer_new(loop, listen_group_on_timer, group);
 	TAILQ_INIT(&group->listens);
 	*out = group;

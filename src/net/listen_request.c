@@ -337,6 +337,15 @@ static void listen_add_headers(struct listen_request *request, int status, const
 		listen_add_header(request, "Connection", "close");
 }
 
+static struct evbuffer *listen_buffer_of(const char *bytes, size_t len)
+{
+	struct evbuffer *buffer = mem_must(evbuffer_new());
+
+	if (evbuffer_add(buffer, bytes, len) < 0)
+		mem_exhausted();
+	return buffer;
+}
+
 void listen_reply(struct listen_request *request, int status, const char *content_type,
         const char *body, size_t len, const char *const *extra_headers)
 {
@@ -352,9 +361,7 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 		snprintf(length, sizeof(length), "%zu", len);
 		listen_add_header(request, "Content-Length", length);
 	} else if (len > 0 && status != 204 && status != 304) {
-		buffer = evbuffer_new();
-		if (!buffer || evbuffer_add(buffer, body, len) < 0)
-			abort();
+		buffer = listen_buffer_of(body, len);
 	}
 	listen_request_detach(request);
 	evhttp_send_reply(http, status, NULL, buffer);
@@ -369,10 +376,9 @@ static void listen_request_watch(struct listen_request *request)
 
 	if (request->watch)
 		return;
-	request->watch = event_new(base, fd, EV_READ | EV_CLOSED, listen_on_peer_event, request);
-	if (!request->watch)
-		abort();
-	event_add(request->watch, NULL);
+	request->watch =
+	        mem_must(event_new(base, fd, EV_READ | EV_CLOSED, listen_on_peer_event, request));
+	loop_event_add(request->watch, NULL);
 }
 
 void listen_hold(struct listen_request *request, listen_gone_fn *on_gone, void *arg)
@@ -424,9 +430,7 @@ bool listen_stream_add(struct listen_request *request, const char *bytes, size_t
 		return true;
 	if (listen_stream_unsent(request) + len > LISTEN_QUEUE_MAX_BYTES)
 		return false;
-	chunk = evbuffer_new();
-	if (!chunk || evbuffer_add(chunk, bytes, len) < 0)
-		abort();
+	chunk = listen_buffer_of(bytes, len);
 	evhttp_send_reply_chunk(request->http, chunk);
 	evbuffer_free(chunk);
 	return true;

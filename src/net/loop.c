@@ -93,6 +93,17 @@ static struct event_base *loop_base_new(void)
 	return base;
 }
 
+/* libevent writes through some of what its allocator answers without looking at it. */
+static void *loop_memory_new(size_t size)
+{
+	return mem_new(size, 1);
+}
+
+static void *loop_memory_resize(void *old, size_t size)
+{
+	return mem_resize(old, size, 1);
+}
+
 int loop_new(struct loop **out)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -100,6 +111,9 @@ int loop_new(struct loop **out)
 	struct event_base *base;
 
 	event_set_log_callback(loop_on_libevent);
+
+	/* Before anything else of libevent's; again is no harm. */
+	event_set_mem_functions(loop_memory_new, loop_memory_resize, free);
 	errno = 0;
 	base = loop_base_new();
 	if (!base)
@@ -245,7 +259,7 @@ static void loop_timer_arm(struct loop_timer *timer)
 	        .tv_sec = (time_t)(delay_ms / 1000),
 	        .tv_usec = (suseconds_t)(delay_ms % 1000 * 1000),
 	};
-	event_add(timer->event, &wait);
+	loop_event_add(timer->event, &wait);
 }
 
 static void loop_timer_fire(evutil_socket_t fd, short what, void *arg)
@@ -271,10 +285,7 @@ struct loop_timer *loop_timer_new(struct loop *loop, loop_fn *fn, void *arg)
 	timer->loop = loop;
 	timer->fn = fn;
 	timer->arg = arg;
-	timer->event = evtimer_new(loop->base, loop_timer_fire, timer);
-	/* It registers nothing yet, so the only cause of a failure is memory. */
-	if (!timer->event)
-		abort();
+	timer->event = mem_must(evtimer_new(loop->base, loop_timer_fire, timer));
 	return timer;
 }
 
@@ -335,6 +346,12 @@ struct loop_signal *loop_signal_free(struct loop_signal *signal)
 		event_free(signal->event);
 	free(signal);
 	return NULL;
+}
+
+void loop_event_add(struct event *event, const struct timeval *wait)
+{
+	if (event_add(event, wait) < 0)
+		mem_exhausted();
 }
 
 void *loop_event_base(struct loop *loop)

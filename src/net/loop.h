@@ -58,5 +58,13 @@ void loop_timer_clear(struct loop_timer *timer);
 int loop_signal_new(struct loop *loop, int signo, loop_fn *fn, void *arg, struct loop_signal **out);
 struct loop_signal *loop_signal_free(struct loop_signal *signal);
 
+/*
+ * event_add() for whom nothing could go on without it: where neither libevent nor the kernel has
+ * the memory, the process ends.
+ */
+struct event;
+struct timeval;
+void loop_event_add(struct event *event, const struct timeval *wait);
+
 /* The struct event_base, as void *, for the other files of net/ alone. */
 void *loop_event_base(struct loop *loop);

@@ -118,9 +118,16 @@ int store_fail(struct store *store, int rc)
 	return error;
 }
 
+int store_row_error(struct store *store)
+{
+	return sqlite3_errcode(store->db) == SQLITE_NOMEM ? -ENOMEM : ERR_CORRUPT;
+}
+
 int store_fail_corrupt(struct store *store)
 {
-	return store_fail(store, SQLITE_CORRUPT);
+	bool is_damaged = store_row_error(store) == ERR_CORRUPT;
+
+	return store_fail(store, is_damaged ? SQLITE_CORRUPT : SQLITE_NOMEM);
 }
 
 sqlite3_stmt *store_stmt(struct store *store, enum store_stmt stmt)
@@ -208,7 +215,8 @@ int store_query_text(struct store *store, const char *sql, char *text, size_t si
 		const char *value = store_column_text(stmt, 0);
 
 		str_copy(text, size, value ? value : "");
-		rc = SQLITE_DONE;
+		rc = value || sqlite3_errcode(store->db) != SQLITE_NOMEM ? SQLITE_DONE
+		                                                         : SQLITE_NOMEM;
 	}
 	if (rc == SQLITE_DONE)
 		rc = SQLITE_OK;

@@ -142,7 +142,7 @@ static int open_load_meta(struct store *store)
 		return r < 0 ? r : ERR_CORRUPT;
 	instance = store_column_text(stmt, 0);
 	if (!instance || strlen(instance) != 16)
-		return store_walk_end(store, STMT_META_READ, ERR_CORRUPT);
+		return store_walk_end(store, STMT_META_READ, store_row_error(store));
 	memcpy(store->instance, instance, sizeof(store->instance));
 	store->committed = (struct store_counters){
 	        .last_seq = sqlite3_column_int64(stmt, 1),

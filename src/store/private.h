@@ -160,7 +160,12 @@ int store_file_errno(sqlite3 *db, int which);
 int store_error_of(struct store *store, int rc);
 /* The same, and what follows from it: rollback, ballast, broken. Reset the statement first. */
 int store_fail(struct store *store, int rc);
-/* store_fail(ERR_CORRUPT) for rows that SQLite likes and we do not. */
+/*
+ * ERR_CORRUPT for a row that SQLite likes and we do not; -ENOMEM if it lacks a text because there
+ * was no memory for it. Ask before the statement is reset.
+ */
+int store_row_error(struct store *store);
+/* store_fail() for it. */
 int store_fail_corrupt(struct store *store);
 /* Before the first write of a function: broken? begin if nothing is open. */
 int store_write_begin(struct store *store);

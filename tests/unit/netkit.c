@@ -35,13 +35,20 @@ static void netkit_on_turn_end(void *arg)
 		http_flush(kit->http);
 }
 
-void netkit_init(struct netkit *kit)
+void netkit_adopt(struct netkit *kit, struct loop *loop, struct http *http)
 {
-	*kit = (struct netkit){0};
-	if (loop_new(&kit->loop) < 0)
-		abort();
+	*kit = (struct netkit){.loop = loop, .http = http};
 	loop_set_turn_end(kit->loop, netkit_on_turn_end, kit);
 	kit->tick = loop_timer_new(kit->loop, netkit_on_tick, kit);
+}
+
+void netkit_init(struct netkit *kit)
+{
+	struct loop *loop;
+
+	if (loop_new(&loop) < 0)
+		abort();
+	netkit_adopt(kit, loop, NULL);
 }
 
 void netkit_deinit(struct netkit *kit)

@@ -27,6 +27,8 @@ struct netkit {
 };
 
 void netkit_init(struct netkit *kit);
+/* On a loop that is there, with net/http on it or NULL; both are the kit's from now on. */
+void netkit_adopt(struct netkit *kit, struct loop *loop, struct http *http);
 void netkit_deinit(struct netkit *kit);
 /* Turns until holds(arg) is true, which it says, or patience is at its end. */
 bool netkit_run(struct netkit *kit, bool (*holds)(void *arg), void *arg);

@@ -1,0 +1,220 @@
+/* The life of a database: made, written, read, copied, pruned, closed; and again after a kill. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "scenario.h"
+#include "store/store.h"
+#include "util/err.h"
+#include "util/mem.h"
+
+enum { ROUNDS = 3 };
+
+static int on_event(void *arg, const struct store_event *event)
+{
+	int64_t *expected = arg;
+
+	return event->seq == *expected && strtoll(event->data, NULL, 10) == event->seq ? (++*expected, 0)
+	                                                                               : 99;
+}
+
+static int on_delivery(void *arg, const struct store_delivery *delivery)
+{
+	int64_t *n = arg;
+
+	(void)delivery;
+	++*n;
+	return 0;
+}
+
+static int on_job(void *arg, const struct store_job *job)
+{
+	int64_t *n = arg;
+
+	(void)job;
+	++*n;
+	return 0;
+}
+
+static int on_attempt(void *arg, const struct store_attempt *attempt)
+{
+	(void)arg;
+	return attempt->output_len == 6 ? 0 : 99;
+}
+
+static int on_document(void *arg, const struct job_document *document)
+{
+	(void)arg;
+	return !document->operation || strcmp(document->operation, "read") == 0 ? 0 : 99;
+}
+
+static int on_value(void *arg, const char *value)
+{
+	(void)arg;
+	return !value || strcmp(value, "1") == 0 ? 0 : 99;
+}
+
+/* One turn's transaction: a job, what is known of it, its event, a delivery with an attempt. */
+static int write_turn(struct store *store, int64_t number)
+{
+	char id[24], data[64];
+	struct job_document document = {.operation = "read"};
+	struct store_job job = {.account = "acme",
+	        .id = id,
+	        .datacenter = "eu",
+	        .service = "bigin",
+	        .state = "COMPLETED",
+	        .is_watched = true};
+	struct store_event event = {
+	        .type = EVENT_JOB_COMPLETED, .account = "acme", .job_id = id, .data = data};
+	struct store_delivery delivery = {.hook = "load"};
+	struct store_attempt attempt = {.number = 1, .output = "output", .output_len = 6};
+	int r;
+
+	snprintf(id, sizeof(id), "%d", (int)number);
+	snprintf(data, sizeof(data), "%d", (int)number);
+	if ((r = store_job_put(store, &job)) != 0)
+		return r;
+	event.job_key = job.key;
+	job.polls = 7;
+	if ((r = store_job_contact_put(store, &job)) != 0 ||
+	        (r = store_job_document_put(store, job.key, &document)) != 0 ||
+	        (r = store_event_append(store, &event)) != 0)
+		return r;
+	delivery.event_seq = event.seq;
+	if ((r = store_delivery_add(store, &delivery)) != 0)
+		return r;
+	attempt.delivery_id = delivery.id;
+	if ((r = store_attempt_put(store, &attempt)) != 0)
+		return r;
+	delivery.state = number % 2 ? DELIVERY_PENDING : DELIVERY_DELIVERED;
+	if ((r = store_delivery_put(store, &delivery)) != 0)
+		return r;
+	return store_value_put(store, "a", number % 2 ? "1" : NULL);
+}
+
+/* All reading calls once: an error, or what was written. */
+static int read_all(struct store *store)
+{
+	struct store_event_filter filter = {.account = "acme"};
+	uint64_t counts[4];
+	int64_t expected = 1, n = 0, last = 0;
+	int r = store_events_read(store, 0, 10, &filter, on_event, &expected, &last);
+
+	if (r == 0)
+		r = store_deliveries_read(store, 0, 10, -1, NULL, on_delivery, &n, &last);
+	if (r == 0)
+		r = store_deliveries_each_pending(store, on_delivery, &n);
+	if (r == 0)
+		r = store_jobs_each_watched(store, on_job, &n);
+	if (r == 0)
+		r = store_job_find(store, "acme", "1", on_job, &n);
+	if (r == 0)
+		r = store_event_get(store, 1, on_event, &(int64_t){1});
+	if (r == 0)
+		r = store_delivery_get(store, 1, on_delivery, &n);
+	if (r == 0)
+		r = store_attempts_read(store, 1, on_attempt, NULL);
+	if (r == 0)
+		r = store_job_document_get(store, 1, on_document, NULL);
+	if (r == 0)
+		r = store_value_get(store, "a", on_value, NULL);
+	if (r == 0)
+		r = store_delivery_counts(store, "load", counts);
+	if (r == 0)
+		r = store_heartbeat(store);
+	return r;
+}
+
+/* A positive answer is "there is none", which may be so after a turn that failed. */
+static void check_error(const char *what, int r, int64_t n_acknowledged)
+{
+	if (r == 99 || (r > 0 && n_acknowledged > 0))
+		scenario_wrong("%s: %d", what, r);
+	if (r == ERR_NEWER || r == ERR_FOREIGN)
+		scenario_wrong("%s: %s", what, err_text(r));
+}
+
+static int64_t live(const struct world *world, struct store *store)
+{
+	cleanup(mem_free_p) char *copy = mem_printf("%s/copy", world->dir);
+	int64_t n_acknowledged = 0;
+	size_t n_pruned;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int64_t number = store_last_seq(store) + 1;
+		int r = write_turn(store, number);
+
+		if (r == 0)
+			r = store_commit(store);
+		else
+			store_rollback(store);
+		if (r == 0)
+			n_acknowledged = number;
+		check_error("commit", r, 0);
+		if (store_last_seq(store) != n_acknowledged || store_is_dirty(store))
+			scenario_wrong("last_seq %d of %d", (int)store_last_seq(store), (int)n_acknowledged);
+		check_error("read", read_all(store), n_acknowledged);
+		check_error("checkpoint", store_checkpoint(store), 0);
+		if (r == ERR_FULL)
+			check_error("room", store_try_room(store), 0);
+	}
+	check_error("prune", store_prune(store, 1, 10, &n_pruned), 0);
+	check_error("commit", store_commit(store), 0);
+	check_error("backup", store_backup(store, copy), 0);
+	return n_acknowledged;
+}
+
+/* The number of whole turns that are there. */
+static int64_t count_whole(const struct world *world)
+{
+	int64_t expected = 1, last = 0, n_jobs = 0, n_deliveries = 0;
+	struct store *store;
+	struct buf words = {0};
+	int r = store_open(world->dir, &store, &words);
+
+	if (r != 0)
+		scenario_wrong("not to be opened again: %s", buf_str(&words));
+	buf_deinit(&words);
+	while (r == 0 && last < store_last_seq(store))
+		r = store_events_read(store, last, 50, NULL, on_event, &expected, &last);
+	if (r == 0)
+		r = store_jobs_each_watched(store, on_job, &n_jobs);
+	if (r == 0)
+		r = store_deliveries_read(store, 0, 50, -1, NULL, on_delivery, &n_deliveries, &last);
+	if (r != 0 || expected - 1 != store_last_seq(store) || n_jobs != expected - 1 ||
+	        n_deliveries != expected - 1)
+		scenario_wrong("error %d, %d events, %d jobs, %d deliveries", r, (int)expected - 1,
+		        (int)n_jobs, (int)n_deliveries);
+	store_close(store);
+	return expected - 1;
+}
+
+/* With room in its file for the ballast, whose making is most of the time. */
+static void run_store(const struct world *world, const struct fault_plan *fault)
+{
+	cleanup(mem_free_p) char *copy = mem_printf("%s/copy", world->dir);
+	int64_t n_acknowledged = 0, n;
+	struct store *store;
+	struct buf words = {0};
+	int r;
+
+	scenario_arm(fault);
+	r = store_open(world->dir, &store, &words);
+	if (r == 0) {
+		n_acknowledged = live(world, store);
+		store_close(store);
+	} else if (r == ERR_CORRUPT || r == ERR_NEWER || r == ERR_FOREIGN || words.len == 0) {
+		if (fault->kind == FAULT_ALLOCATION || fault->variant != 3)
+			scenario_wrong("opened: %s, %s", err_text(r), buf_str(&words));
+	}
+	fault_disarm();
+	buf_deinit(&words);
+	n = count_whole(world);
+	if (n < n_acknowledged || n > n_acknowledged + 1)
+		scenario_wrong("%d acknowledged, %d there", (int)n_acknowledged, (int)n);
+	unlink(copy);
+}
+
+const struct scenario scenario_store = {.name = "store", .run = run_store, .n_variants = 5};
