@@ -86,11 +86,12 @@ CALL(struct bufferevent *, bufferevent_socket_new,
 /* ---- the kernel ---- */
 
 CALL(int, socket, (int domain, int type, int protocol), (domain, type, protocol), KERNEL)
-CALL(int, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size), KERNEL)
+CALL(int, bind, (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size),
+        KERNEL)
 CALL(int, listen, (int fd, int backlog), (fd, backlog), KERNEL)
 CALL(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *size),
         (fd, level, name, value, size), KERNEL)
-CALL(int, getsockname, (int fd, struct sockaddr * address, socklen_t *size), (fd, address, size),
+CALL(int, getsockname, (int fd, struct sockaddr *address, socklen_t *size), (fd, address, size),
         KERNEL)
 CALL(int, fcntl64, (int fd, int what, long value), (fd, what, value), KERNEL)
 CALL(int, lstat64, (const char *path, struct stat64 *st), (path, st), KERNEL)
@@ -109,8 +110,8 @@ CALL(int, posix_spawnattr_setpgroup, (posix_spawnattr_t * attributes, pid_t grou
         (attributes, group), kernel_error())
 CALL(int, posix_spawnattr_setflags, (posix_spawnattr_t * attributes, short flags),
         (attributes, flags), kernel_error())
-CALL(int, posix_spawn_file_actions_adddup2,
-        (posix_spawn_file_actions_t * actions, int fd, int as), (actions, fd, as), kernel_error())
+CALL(int, posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * actions, int fd, int as),
+        (actions, fd, as), kernel_error())
 CALL(int, posix_spawn_file_actions_addclosefrom_np, (posix_spawn_file_actions_t * actions, int fd),
         (actions, fd), kernel_error())
 CALL(int, posix_spawn_file_actions_addchdir_np,

@@ -1,4 +1,5 @@
-/* Between store/ and what it calls: SQLite and the kernel. A call that is made to fail is not made. */
+/* Between store/ and what it calls: SQLite and the kernel. A call that is made to fail is not made.
+ */
 #include <errno.h>
 #include <sqlite3.h>
 #include <string.h>
@@ -37,12 +38,12 @@ CALL(int, sqlite3_wal_checkpoint_v2,
         (db, name, mode, n_log, n_moved), sqlite_error())
 
 /* But for ROLLBACK, which SQLite has no way to refuse. */
-int __real_sqlite3_exec(sqlite3 *db, const char *sql,
-        int (*each)(void *, int, char **, char **), void *arg, char **words);
-int __wrap_sqlite3_exec(sqlite3 *db, const char *sql,
-        int (*each)(void *, int, char **, char **), void *arg, char **words);
-int __wrap_sqlite3_exec(sqlite3 *db, const char *sql,
-        int (*each)(void *, int, char **, char **), void *arg, char **words)
+int __real_sqlite3_exec(sqlite3 *db, const char *sql, int (*each)(void *, int, char **, char **),
+        void *arg, char **words);
+int __wrap_sqlite3_exec(sqlite3 *db, const char *sql, int (*each)(void *, int, char **, char **),
+        void *arg, char **words);
+int __wrap_sqlite3_exec(sqlite3 *db, const char *sql, int (*each)(void *, int, char **, char **),
+        void *arg, char **words)
 {
 	if (strcmp(sql, "ROLLBACK") != 0 && fault_is_due(FAULT_CALL, "sqlite3_exec"))
 		return sqlite_error();

@@ -39,7 +39,8 @@ bool fault_is_due(enum fault_kind kind, const char *name)
 	if (!fault.is_armed || fault.kind != kind)
 		return false;
 	fault.count++;
-	if (fault.nth == 0 || fault.count < fault.nth || (fault.count > fault.nth && !fault.is_lasting))
+	if (fault.nth == 0 || fault.count < fault.nth ||
+	        (fault.count > fault.nth && !fault.is_lasting))
 		return false;
 	if (fault.count == fault.nth)
 		fault.where = name;

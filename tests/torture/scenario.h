@@ -1,6 +1,6 @@
 /*
- * What is done while a call or an allocation fails. Each runs in a process of its own; what it makes
- * outside of it (servers, certificates, directories) stands already.
+ * What is done while a call or an allocation fails. Each runs in a process of its own; what it
+ * makes outside of it (servers, certificates, directories) stands already.
  */
 #pragma once
 
@@ -9,11 +9,10 @@
 #include "fault.h"
 
 struct world {
-	char *dir;           /* a directory of this run's own, empty */
-	uint16_t port;       /* where a server answers over plain HTTP, ... */
-	uint16_t tls_port;   /* ... and over TLS, ... */
-	char *ca_file;       /* ... with this certificate */
-	char *config_file;
+	char *dir;         /* a directory of this run's own, empty */
+	uint16_t port;     /* where a server answers over plain HTTP, ... */
+	uint16_t tls_port; /* ... and over TLS, ... */
+	char *ca_file;     /* ... with this certificate */
 };
 
 struct fault_plan {
@@ -37,3 +36,5 @@ _Noreturn void scenario_wrong(const char *format, ...) __attribute__((format(pri
 
 extern const struct scenario scenario_store, scenario_http, scenario_tls, scenario_listen,
         scenario_child, scenario_config, scenario_json;
+/* Planted: they must fail. */
+extern const struct scenario scenario_plant_ignored, scenario_plant_lost;

@@ -1,4 +1,5 @@
-/* Requests over net/http: plain and TLS, a body, headers that are wanted, one refused, one cancelled. */
+/* Requests over net/http: plain and TLS, a body, headers that are wanted, one refused, one
+ * cancelled. */
 #include <stdio.h>
 #include <string.h>
 
@@ -31,8 +32,8 @@ static bool has_two(void *arg)
 	return got->n >= 2;
 }
 
-static int submit(struct http_host *host, const char *url, const char *body, struct got *got,
-        uint64_t owner)
+static int submit(
+        struct http_host *host, const char *url, const char *body, struct got *got, uint64_t owner)
 {
 	struct http_request request = {.url = url,
 	        .post_body = body,

@@ -21,8 +21,8 @@ struct outcome {
 static void on_done(void *arg, uint64_t owner, const struct child_result *result)
 {
 	struct outcome *outcome = arg;
-	bool is_good = result->end == CHILD_EXITED && result->code == 0 && result->output_len == 5 &&
-	               memcmp(result->output, "hello", 5) == 0;
+	bool is_good = result->end == CHILD_EXITED && result->code == 0 &&
+	               result->output_len == 5 && memcmp(result->output, "hello", 5) == 0;
 
 	(void)owner;
 	outcome->n++;
@@ -82,8 +82,9 @@ static void run_child(const struct world *world, const struct fault_plan *fault)
 /* The whole life of a client, in a process of its own: 0 if all was as it should be. */
 static _Noreturn void be_client(const char *path)
 {
-	static const char asking[] = "GET /ok HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: "
-	                             "x\r\n\r\n";
+	static const char asking[] =
+	        "GET /ok HTTP/1.1\r\nHost: x\r\n\r\nGET /stream HTTP/1.1\r\nHost: "
+	        "x\r\n\r\n";
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	char got[4096];
 	size_t len = 0;
@@ -159,8 +160,7 @@ static void serve(struct netkit *kit, const struct world *world)
 
 	if (listen_group_new(kit->loop, 8, &group) < 0)
 		return;
-	r = listen_unix_new(
-	        group, path, 0600, on_request, NULL, &listen, words, sizeof(words));
+	r = listen_unix_new(group, path, 0600, on_request, NULL, &listen, words, sizeof(words));
 	if (r == 0) {
 		visit(kit, path);
 		fault_disarm();

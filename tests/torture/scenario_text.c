@@ -39,8 +39,9 @@ static void run_config(const struct world *world, const struct fault_plan *fault
 	scenario_arm(fault);
 	r = config_load(file, true, &config, &problems);
 	fault_disarm();
-	if (r == 0 && (config->n_accounts != 1 || config->accounts[0].n_jobs != 2 ||
-	                      config->n_hooks != 1 || config->accounts[0].poll.min_interval_ms != 20000))
+	if (r == 0 &&
+	        (config->n_accounts != 1 || config->accounts[0].n_jobs != 2 ||
+	                config->n_hooks != 1 || config->accounts[0].poll.min_interval_ms != 20000))
 		scenario_wrong("another configuration was read");
 	if ((r == 0) != (config != NULL) || (r == CONFIG_E_INVALID && problems.n == 0))
 		scenario_wrong("error %d, %zu problems", r, problems.n);
@@ -50,7 +51,8 @@ static void run_config(const struct world *world, const struct fault_plan *fault
 
 static void run_json(const struct world *world, const struct fault_plan *fault)
 {
-	static const char text[] = "{\"data\":[{\"id\":\"1\",\"state\":\"COMPLETED\",\"n\":[1,2.5,true,null]}]}";
+	static const char text[] =
+	        "{\"data\":[{\"id\":\"1\",\"state\":\"COMPLETED\",\"n\":[1,2.5,true,null]}]}";
 	cleanup(json_free_p) struct json *json = NULL;
 	cleanup(buf_deinit) struct buf raw = {0}, signature = {0};
 	struct json_out w;
@@ -65,7 +67,8 @@ static void run_json(const struct world *world, const struct fault_plan *fault)
 	json_put_string(&w, "a", "caf\xc3\xa9 \xff");
 	json_close_object(&w);
 	json_out_deinit(&w);
-	if (sign_webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "i", "t", "b", 1, &signature) != 0)
+	if (sign_webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "i", "t", "b", 1, &signature) !=
+	        0)
 		scenario_wrong("a good secret was refused");
 	fault_disarm();
 	if (strncmp(buf_str(&raw), text, strlen(text)) != 0 ||

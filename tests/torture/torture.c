@@ -1,9 +1,13 @@
 /*
- * torture [SCENARIO] [--calls|--allocations] [--every K] [--nth N --variant V [--lasting]]
+ * torture [SCENARIO] [--calls|--allocations] [--every-call K] [--every-allocation K]
+ * torture SCENARIO --calls|--allocations --nth N [--variant V] [--lasting]
+ * torture --plant
  *
- * Runs each scenario once to count the calls that may fail, then once for each of them with that one
- * failing, and once with all from it on. Each run is a process of its own, which must end by itself
- * and well: with 0, every promise kept, or, out of memory, with 70 and the words that say so.
+ * Runs each scenario once to count the calls that may fail, then once for each of them with that
+ * one failing, and once with all from it on. Each run is a process of its own, which must end by
+ * itself and well: with 0, every promise kept, or, out of memory, with 70 and the words that say
+ * so.
+ * --plant runs a scenario that ignores an error and one that leaves something, which must fail.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,10 +37,11 @@ struct counts {
 
 static struct {
 	const char *scenario;
-	int kind; /* -1: both */
-	unsigned every, nth, variant;
-	bool is_lasting;
-} wanted = {.kind = -1, .every = 1};
+	int kind;          /* -1: both */
+	unsigned every[2]; /* by kind */
+	unsigned nth, variant;
+	bool is_lasting, is_planted;
+} wanted = {.kind = -1, .every = {1, 1}};
 
 void scenario_arm(const struct fault_plan *fault)
 {
@@ -74,8 +79,8 @@ static _Noreturn void run_child(const struct scenario *scenario, const struct fa
 }
 
 /* The status of its end; what it said and, if it came so far, what it counted. */
-static int run(const struct scenario *scenario, const struct fault_plan *fault, const struct world *world,
-        char words[static WORDS_SIZE], unsigned *count)
+static int run(const struct scenario *scenario, const struct fault_plan *fault,
+        const struct world *world, char words[static WORDS_SIZE], unsigned *count)
 {
 	int words_file = memfd_create("words", MFD_CLOEXEC), count_pipe[2], status;
 	ssize_t n;
@@ -122,8 +127,8 @@ static void judge(const struct scenario *scenario, const struct fault_plan *faul
 	        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), words);
 }
 
-static void run_all(const struct scenario *scenario, enum fault_kind kind, const struct world *world,
-        struct counts *counts)
+static void run_all(const struct scenario *scenario, enum fault_kind kind,
+        const struct world *world, struct counts *counts)
 {
 	struct fault_plan fault = {.kind = kind};
 	char words[WORDS_SIZE];
@@ -131,13 +136,13 @@ static void run_all(const struct scenario *scenario, enum fault_kind kind, const
 	int status = run(scenario, &fault, world, words, &n);
 
 	if (status != 0 || n == 0) {
-		printf("FAILED: %s without a fault: status %d, %u points\n%s", scenario->name, status, n,
-		        words);
+		printf("FAILED: %s without a fault: status %d, %u points\n%s", scenario->name,
+		        status, n, words);
 		counts->n_failed++;
 		return;
 	}
 	counts->n_points = n;
-	for (fault.nth = 1; fault.nth <= n; fault.nth += wanted.every) {
+	for (fault.nth = 1; fault.nth <= n; fault.nth += wanted.every[kind]) {
 		unsigned n_variants = kind == FAULT_CALL ? scenario->n_variants : 1;
 
 		for (unsigned i = 0; i < n_variants * 2; i++) {
@@ -163,10 +168,12 @@ static bool torture(const struct scenario *scenario, const struct world *world)
 		if (kind == FAULT_CALL && scenario->n_variants == 0)
 			continue;
 		run_all(scenario, (enum fault_kind)kind, world, &counts);
-		printf("%-8s %-11s %5u points, %6u faults: %6u answered, %6u ended out of memory, %u "
+		printf("%-8s %-11s %5u points, %6u faults: %6u answered, %6u ended out of memory, "
+		       "%u "
 		       "failed\n",
-		        scenario->name, kind == FAULT_CALL ? "calls" : "allocations", counts.n_points,
-		        counts.n_runs, counts.n_kept, counts.n_ended, counts.n_failed);
+		        scenario->name, kind == FAULT_CALL ? "calls" : "allocations",
+		        counts.n_points, counts.n_runs, counts.n_kept, counts.n_ended,
+		        counts.n_failed);
 		is_good &= counts.n_failed == 0;
 	}
 	return is_good;
@@ -199,8 +206,12 @@ static void read_arguments(int argc, char **argv)
 			wanted.kind = FAULT_ALLOCATION;
 		else if (strcmp(argv[i], "--lasting") == 0)
 			wanted.is_lasting = true;
-		else if (strcmp(argv[i], "--every") == 0 && value > 0)
-			wanted.every = value, i++;
+		else if (strcmp(argv[i], "--plant") == 0)
+			wanted.is_planted = true;
+		else if (strcmp(argv[i], "--every-call") == 0 && value > 0)
+			wanted.every[FAULT_CALL] = value, i++;
+		else if (strcmp(argv[i], "--every-allocation") == 0 && value > 0)
+			wanted.every[FAULT_ALLOCATION] = value, i++;
 		else if (strcmp(argv[i], "--nth") == 0 && value > 0)
 			wanted.nth = value, i++;
 		else if (strcmp(argv[i], "--variant") == 0)
@@ -221,6 +232,8 @@ int main(int argc, char **argv)
 	int n = 0;
 
 	read_arguments(argc, argv);
+	/* A server of ours may write to whom a fault has ended. */
+	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	rawserver_make_certificate(dir, "127.0.0.1", 10);
 	rawserver_init(&plain, NULL);
@@ -228,11 +241,19 @@ int main(int argc, char **argv)
 	world.port = plain.port;
 	world.tls_port = tls.port;
 	world.ca_file = mem_printf("%s/cert.pem", dir);
-	for (size_t i = 0; i < ARRAY_LEN(scenarios); i++) {
+	if (wanted.is_planted) {
+		n = 1;
+		wanted.kind = FAULT_ALLOCATION;
+		is_good = !torture(&scenario_plant_ignored, &world);
+		wanted.kind = FAULT_CALL;
+		is_good &= !torture(&scenario_plant_lost, &world);
+	}
+	for (size_t i = 0; !wanted.is_planted && i < ARRAY_LEN(scenarios); i++) {
 		if (wanted.scenario && strcmp(wanted.scenario, scenarios[i]->name) != 0)
 			continue;
 		n++;
-		is_good &= wanted.nth ? run_one(scenarios[i], &world) : torture(scenarios[i], &world);
+		is_good &=
+		        wanted.nth ? run_one(scenarios[i], &world) : torture(scenarios[i], &world);
 	}
 	rawserver_deinit(&plain);
 	rawserver_deinit(&tls);
