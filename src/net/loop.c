@@ -111,7 +111,6 @@ int loop_new(struct loop **out)
 	struct event_base *base;
 
 	event_set_log_callback(loop_on_libevent);
-
 	/* Before anything else of libevent's; again is no harm. */
 	event_set_mem_functions(loop_memory_new, loop_memory_resize, free);
 	errno = 0;

@@ -175,11 +175,6 @@ static int dir_look_file(struct store *store, int fd, struct buf *words)
 	if (fstat(fd, &st) != 0) {
 		buf_addf(words, "%s: %s", store->path, err_text(-errno));
 		return ERR_IO;
-
-		int error = -errno;
-
-		buf_addf(words, "%s: %s", store->path, err_text(error));
-		return error;
 	}
 	if (!S_ISREG(st.st_mode)) {
 		buf_addf(words, "%s is not a file", store->path);
