@@ -23,8 +23,6 @@ char *mem_strdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *mem_strndup(const char *s, size_t len) __attribute__((malloc, returns_nonnull));
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 
-/* Says that there is no memory, and ends the process. */
-_Noreturn void mem_exhausted(void);
 /* For what a library makes and answers NULL for want of memory alone. */
 void *mem_must(void *made) __attribute__((returns_nonnull));
 
