@@ -175,7 +175,7 @@ static int64_t live(const struct world *world, struct store *store)
 			scenario_wrong("last_seq %d of %d", (int)store_last_seq(store),
 			        (int)n_acknowledged);
 		check_error("read", read_all(store), n_acknowledged);
-		check_error("checkpoint", store_checkpoint(store), 0);
+		check_error("checkpoint", store_checkpoint(store, true), 0);
 		if (r == ERR_FULL)
 			check_error("room", store_try_room(store), 0);
 	}
