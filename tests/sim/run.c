@@ -16,8 +16,8 @@
 enum {
 	DAY_MS = 24 * 60 * 60 * 1000,
 	/* So many virtual days, in so many histories, must have met everything. */
-	ALL_KINDS_SEEDS = 40,
-	ALL_KINDS_DAYS = 200,
+	ALL_KINDS_SEEDS = 100,
+	ALL_KINDS_DAYS = 500,
 	WORKERS_MAX = 64,
 	FAILURES_MAX = 100,
 };
