@@ -236,7 +236,7 @@ static void judge_accounts(const struct json *json)
 	const struct json_node *list = json_get(json, json_root(json), "accounts");
 
 	/* What cannot be written cannot be told either. */
-	if (world_disk_was_full(10 * 1000))
+	if (world_disk_was_full(10 * 1000) || world->may_have_io_error)
 		return;
 	for (const struct json_node *a = json_first(json, list); a; a = json_next(json, a)) {
 		const char *name = json_get_string(json, a, "name");
@@ -256,6 +256,9 @@ static void judge_answer(const struct asker *from, int status, const char *body,
 	if (status == 404 &&
 	        (from->wish == WISH_GET || from->wish == WISH_HISTORY || from->wish == WISH_WAIT) &&
 	        world->jobs[from->job].last_event == 0)
+		return;
+	/* The end of a daemon whose database failed. */
+	if (status == 500 && world->may_have_io_error)
 		return;
 	if (from->wish == WISH_FORBIDDEN) {
 		if (status != 405)

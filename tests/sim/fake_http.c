@@ -99,6 +99,8 @@ static void drop(struct http_host *host, const void *arg, const uint64_t *owner)
 			        (owner && (request->arg != arg || request->owner != *owner)))
 				continue;
 			TAILQ_REMOVE(lists[i], request, link);
+			if (request->is_ask)
+				tokens_cancel(&request->ask);
 			request_free(request);
 		}
 	}

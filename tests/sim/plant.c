@@ -5,9 +5,9 @@
 
 static enum plant planted = PLANT_NONE;
 
-/* Words that the failure must have, one of the two at least. */
+/* Words that the failure must have, one of the three at least. */
 static const struct {
-	const char *name, *words, *other_words;
+	const char *name, *words, *other_words, *third_words;
 } plants[PLANTS] = {
         [PLANT_NONE] = {"none", NULL, NULL},
         [PLANT_ACK_BEFORE_RUN] = {"ack-before-run",
@@ -30,13 +30,13 @@ static const struct {
         [PLANT_FORGOTTEN_DELIVERY] = {"forgotten-delivery", "was committed as delivered",
                 "is delivered already, yet given once more"},
         [PLANT_OUT_OF_ORDER] = {"out-of-order", "of the same job is done", NULL},
-        [PLANT_NO_SYNC] = {"no-sync", "but are not on disk", "the database"},
+        [PLANT_NO_SYNC] = {"no-sync", "but are not on disk", "the database",
+                "the daemon ended with 65"},
         [PLANT_NO_HOLD] = {"no-hold", "was told to wait, yet asks", NULL},
         [PLANT_LOST_WAKEUP] = {"lost-wakeup", "is forgotten: not polled", NULL},
         [PLANT_PUBLISH_BEFORE_COMMIT] = {"publish-before-commit", "which is not committed",
                 "had event"},
-        [PLANT_FULL_DISK_IGNORED] = {"full-disk-ignored", "not committed",
-                "the daemon ended with 65"},
+        [PLANT_FULL_DISK_IGNORED] = {"full-disk-ignored", "are recorded", "not committed"},
         [PLANT_NO_CLAIM] = {"no-claim", "the claim is not committed", NULL},
         [PLANT_RECORD_DROPPED] = {"record-dropped", "of the same job is done",
                 "it does not come to an end"},
@@ -71,8 +71,10 @@ const char *plant_name(enum plant plant)
 bool plant_explains(enum plant plant, const char *failure)
 {
 	const char *words = plants[plant].words, *other_words = plants[plant].other_words;
+	const char *third_words = plants[plant].third_words;
 
-	return (words && strstr(failure, words)) || (other_words && strstr(failure, other_words));
+	return (words && strstr(failure, words)) || (other_words && strstr(failure, other_words)) ||
+	       (third_words && strstr(failure, third_words));
 }
 
 enum plant plant_by_name(const char *name)

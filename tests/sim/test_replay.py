@@ -11,6 +11,8 @@ import subprocess
 import sys
 
 PLANT = "no-hold"
+# Left out from the start, to be quick; the rest must be found to be bystanders.
+WITHOUT = "errors,cuts,full,clients,changes,credits,clocks,tokens"
 
 
 def run(sim, *args):
@@ -46,13 +48,13 @@ def size(args):
 def main():
     sim = sys.argv[1]
     status, output = run(sim, "--seeds", "1-20", "--jobs", "8", "--virtual-days", "0.1", "--workers", "1",
-                         "--failures", "1", "--plant", PLANT)
+                         "--failures", "1", "--plant", PLANT, "--without", WITHOUT)
     assert status == 1, output
     found, small = replays(output)
     before, after = size(found), size(small)
     assert all(after[what] <= before[what] for what in before), (before, after)
-    # Of seventeen kinds of trouble this fault needs two or three.
-    assert after["kinds"] <= -10 and after["jobs"] < before["jobs"], (before, after)
+    # Of seventeen kinds of trouble this fault needs one or two.
+    assert after["kinds"] <= -15 and after["jobs"] < before["jobs"], (before, after)
 
     for args in (found, small):
         status, again = run(sim, *args, "--no-shrink")

@@ -62,7 +62,8 @@ void tokens_renew_secret(int number)
 
 	grant->is_revoked = false;
 	grant->secret++;
-	grant->n_asked = 0;
+	/* Zoho counts by refresh token. */
+	grant->n_asked = grant->held_until_mono_ms = 0;
 	for (size_t i = 0; i < world->n_accounts; i++) {
 		if (world->accounts[i].grant == number)
 			world->accounts[i].well_from_mono_ms = world->mono_ms + FAILED_REST_MS;
@@ -258,6 +259,11 @@ static void excuse(int number, const struct zoho_saying *saying)
 		if (saying->kind == OBSERVED_STATUS || saying->kind == OBSERVED_REFUSED)
 			account->refused_since_mono_ms = world->mono_ms;
 	}
+}
+
+void tokens_cancel(const struct ask *ask)
+{
+	world->grants[ask->grant].is_asking = false;
 }
 
 void tokens_answer(const struct ask *ask, const struct zoho_saying *saying)

@@ -19,6 +19,8 @@ bool tokens_is_ask(const struct http_request *request);
 struct ask tokens_ask(const struct http_request *request);
 void tokens_say(const struct ask *ask, int64_t timeout_ms, struct zoho_saying *saying);
 void tokens_answer(const struct ask *ask, const struct zoho_saying *saying);
+/* Nobody waits for the answer any more. */
+void tokens_cancel(const struct ask *ask);
 /* The n-th token of the grant is taken as good by the API now. */
 bool tokens_is_good(int grant, int n);
 /* It was given to the daemon, for this API. */

@@ -2,15 +2,16 @@
  * Between the daemon and its decisions (the linker's --wrap): what it decides is seen, and faults
  * are planted there.
  */
-#include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 
 #include "core/machine.h"
 #include "core/refresh.h"
 #include "daemon/account.h"
+#include "daemon/token_file.h"
 #include "evidence.h"
 #include "plant.h"
 #include "util/log.h"
+#include "util/mem.h"
 #include "wire/event.h"
 #include "wire/reply.h"
 
@@ -28,6 +29,8 @@ int __wrap_accounts_apply(struct accounts *accounts, const struct config *config
         struct hooks *hooks, struct buf *words);
 void __real_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
 void __wrap_event_id(const char *instance, int64_t seq, char id[static EVENT_ID_SIZE]);
+int __real_token_file_write(int dir_fd, const char *name, const struct token_record *record);
+int __wrap_token_file_write(int dir_fd, const char *name, const struct token_record *record);
 int64_t __real_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms);
 int64_t __wrap_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms);
 
@@ -47,6 +50,15 @@ struct step __wrap_machine_step(const struct job *job, const struct observation 
 	return step;
 }
 
+static void hoard_more(void)
+{
+	static void *hoard;
+	void **more = mem_new(1 << 20, 1);
+
+	*more = hoard;
+	hoard = more;
+}
+
 void __wrap_reply_observe(const struct reply *reply, const struct reply_question *question,
         struct reply_texts *texts, struct observation *out)
 {
@@ -59,7 +71,7 @@ void __wrap_reply_observe(const struct reply *reply, const struct reply_question
 	if (plant_is(PLANT_TOLD_SECRET) && question->token)
 		log_notice("asked with %s", question->token);
 	if (plant_is(PLANT_HOARD))
-		memset(malloc(1 << 20), 1, 1 << 20);
+		hoard_more();
 	if (plant_is(PLANT_NO_HOLD) && out->kind == OBSERVED_THROTTLED)
 		out->kind = OBSERVED_GARBLED;
 }
@@ -88,4 +100,16 @@ int64_t __wrap_refresh_closed_until_mono(const struct refresh *refresh, int64_t 
 	if (plant_is(PLANT_TOKENS_TOO_OFTEN) && !refresh->is_asking)
 		return 0;
 	return __real_refresh_closed_until_mono(refresh, mono_ms);
+}
+
+/* The file is as old as the world's clock says: what is too old is swept away. */
+int __wrap_token_file_write(int dir_fd, const char *name, const struct token_record *record)
+{
+	struct timespec at = {.tv_sec = world->wall_ms / 1000};
+	const struct timespec times[] = {at, at};
+	int r = __real_token_file_write(dir_fd, name, record);
+
+	if (r == 0 && utimensat(dir_fd, name, times, 0) != 0)
+		world_fail("the file of a token has no time");
+	return r;
 }
