@@ -72,13 +72,28 @@ void tokens_renew_secret(int number)
 	world_happened(HAPPENED_SECRET_CHANGED);
 }
 
+static void excuse_until(int number, int64_t until)
+{
+	for (size_t i = 0; i < world->n_accounts; i++) {
+		struct world_account *account = &world->accounts[i];
+
+		if (account->grant == number && account->well_from_mono_ms < until)
+			account->well_from_mono_ms = until;
+	}
+}
+
 void tokens_new_life(void)
 {
 	for (size_t i = 0; i < world->n_grants; i++) {
-		world->grants[i].is_asking = false;
+		struct world_grant *grant = &world->grants[i];
+
+		/* Where the clock was set back, a hold begins anew: an hour at most. */
+		if (grant->held_until_mono_ms)
+			excuse_until((int)i, world->mono_ms + THROTTLED_REST_MS);
+		grant->is_asking = false;
 		/* Only the wall clock tells a new life how long ago it asked. */
 		if (world->has_leapt)
-			world->grants[i].n_asked = world->grants[i].held_until_mono_ms = 0;
+			grant->n_asked = grant->held_until_mono_ms = 0;
 	}
 }
 
@@ -248,16 +263,13 @@ static void excuse(int number, const struct zoho_saying *saying)
 	if (world->grants[number].is_revoked)
 		until = INT64_MAX / 2;
 
+	excuse_until(number, until);
+	/* It is paused by now, or will be, and opened by a probe. */
+	if (saying->kind != OBSERVED_STATUS && saying->kind != OBSERVED_REFUSED)
+		return;
 	for (size_t i = 0; i < world->n_accounts; i++) {
-		struct world_account *account = &world->accounts[i];
-
-		if (account->grant != number)
-			continue;
-		if (account->well_from_mono_ms < until)
-			account->well_from_mono_ms = until;
-		/* It is paused by now, or will be, and opened by a probe. */
-		if (saying->kind == OBSERVED_STATUS || saying->kind == OBSERVED_REFUSED)
-			account->refused_since_mono_ms = world->mono_ms;
+		if (world->accounts[i].grant == number)
+			world->accounts[i].refused_since_mono_ms = world->mono_ms;
 	}
 }
 
