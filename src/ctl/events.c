@@ -2,9 +2,11 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "ctl/answer.h"
 #include "ctl/jobs.h"
@@ -118,6 +120,25 @@ static bool begin_later(struct events_reader *reader, const struct answer *answe
 	return true;
 }
 
+/* That nobody reads any more ("| head") shows in writing alone, and there may be nothing to write
+ * for hours. */
+static void end_if_unread(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR))
+		raise(SIGPIPE);
+}
+
+static void stream_on_tick(void *arg)
+{
+	const struct events_reader *reader = arg;
+
+	end_if_unread();
+	if (reader->on_tick)
+		reader->on_tick(reader->arg);
+}
+
 /* One request. CTL_UNREACHABLE: the connection failed or ended. */
 static int stream_ask(struct stream *stream, bool is_quiet, struct answer *answer)
 {
@@ -135,8 +156,8 @@ static int stream_ask(struct stream *stream, bool is_quiet, struct answer *answe
 	                .timeout_ms = time_left(reader),
 	                .sink = stream_on_bytes,
 	                .sink_arg = stream,
-	                .on_tick = reader->on_tick,
-	                .tick_arg = reader->arg,
+	                .on_tick = stream_on_tick,
+	                .tick_arg = reader,
 	        },
 	        answer);
 	buf_deinit(&path);

@@ -5,6 +5,7 @@ import concurrent.futures
 import email.utils
 import http.server
 import json
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -631,6 +632,17 @@ class CommandLine(QueryCase):
             code, _, said = self.bulkwatch("show", given)
             self.assertEqual(code, 4)
             self.assertNotIn("did you mean", said)
+
+    def test_who_follows_for_nobody_ends(self):
+        daemon = self.start({"acme": ["1000"]})
+        daemon.wait_finished(1)
+        follower = subprocess.Popen(
+            [CTL, "--runtime-dir", self.stage.runtime_dir, "events", "--follow"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.addCleanup(follower.kill)
+        follower.stdout.readline()
+        follower.stdout.close()
+        self.assertEqual(follower.wait(DEADLINE_S), -signal.SIGPIPE)
 
     def test_wait_outlives_the_daemon(self):
         """However it ends, and be it before anything was heard of it."""
