@@ -5,6 +5,7 @@ routes     each route of src/daemon/control.c, its parameters and its socket: bu
 variables  each BULKWATCH_ variable of src/wire/environment.c: bulkwatch-hooks(7)
 exits      each exit code of src/daemon/daemon.h: bulkwatchd(8)
 names      verbs, options, event types, members of a job, variables: the lists below, in the code
+promises   each test, plant and mutant of docs/promises.md is there, and each plant and mutant is in it
 links      each page that another one refers to, and each file that docs/zoho.md names, is there
 
 Both ways where it can be: what the manual names and the code does not have is a fault too.
@@ -29,6 +30,11 @@ API = "docs/man/bulkwatch-api.7"
 HOOKS = "docs/man/bulkwatch-hooks.7"
 DAEMON = "docs/man/bulkwatchd.8"
 ZOHO = "docs/zoho.md"
+PROMISES = "docs/promises.md"
+PLANTS = "tests/sim/plant.c"
+RUNS = "tests/sim/meson.build"
+FAULTY = "tests/e2e/mutant.c"
+MUTANTS = "tests/mutants/mutants.py"
 
 # Names that scripts and configurations of people rely on: never taken away, never renamed.
 NAMES = {
@@ -136,6 +142,47 @@ def check_names(root):
             for what, names in NAMES.items() for name in names if name not in code[what][1]]
 
 
+# ---- promises ----
+
+def cases_of(root, file):
+    """{"Class", "Class.test_case"}"""
+    names, of = set(), None
+    for line in read(root, f"tests/e2e/{file}").splitlines():
+        head = re.match(r"class (\w+)|    def (test_\w+)", line)
+        if head and head[1]:
+            of = head[1]
+            names.add(of)
+        elif head and of:
+            names.add(f"{of}.{head[2]}")
+    return names
+
+
+def is_test_there(root, name):
+    if "::" in name:
+        file, case = name.split("::")
+        return case in cases_of(root, file)
+    if name.startswith("test_"):
+        return (root / f"tests/unit/{name}.c").exists()
+    return f"test('{name}'" in read(root, RUNS)
+
+
+def check_promises(root):
+    text = read(root, PROMISES)
+    faults = re.findall(r"(plant|fault|mutant) `([\w-]+)`", text)
+    tests = set(re.findall(r"`([^`]+)`", re.sub(r"(plant|fault|mutant) `[\w-]+`", "",
+                                               "\n".join(re.findall(r"^\|.*\|$", text, flags=re.M)))))
+    problems = [f"{PROMISES}: there is no test {name}" for name in sorted(tests)
+                if not is_test_there(root, name)]
+    plants = set(re.findall(r'\[PLANT_\w+\] = \{\s*"([\w-]+)"', read(root, PLANTS))) - {"none"}
+    mutants = set(re.findall(r'^    Mutant\("([\w-]+)"', read(root, MUTANTS), flags=re.M))
+    linked = set(re.findall(r'is_planted\("([\w-]+)"', read(root, FAULTY)))
+    for kind, code, name in (("plant", plants, PLANTS), ("fault", linked, FAULTY),
+                             ("mutant", mutants, MUTANTS)):
+        page = {fault for what, fault in faults if what == kind}
+        problems += differences(kind, code, name, page, PROMISES)
+    return problems if tests else problems + [f"{PROMISES}: no test found: has its form changed?"]
+
+
 # ---- links ----
 
 def check_links(root):
@@ -156,6 +203,7 @@ CHECKS = {
     "variables": check_variables,
     "exits": check_exits,
     "names": check_names,
+    "promises": check_promises,
     "links": check_links,
 }
 
@@ -180,6 +228,11 @@ FAULTS = [
     ("names", EVENTS, r"\"job\.overdue\"", '"job.late"'),
     ("names", JOB, r"\"watched_since\"", '"seen_since"'),
     ("names", ENVIRONMENT, r"\"DOWNLOAD_URL\"", '"URL"'),
+    ("promises", PROMISES, r"`test_machine`", "`test_machinery`"),
+    ("promises", PROMISES, r"Hooks\.test_never_succeeds", "Hooks.test_succeeds"),
+    ("promises", PROMISES, r"`power cut at steps`", "`power cut at night`"),
+    ("promises", PROMISES, r"mutant `no-lock`", "mutant `two-locks`"),
+    ("promises", PLANTS, r"\"no-sync\"", '"no-sink"'),
     ("links", DAEMON, r"\.Xr bulkwatch-hooks 7", ".Xr bulkwatch-nets 7"),
     ("links", ZOHO, r"`src/wire/reply\.c`", "`src/wire/answer.c`"),
 ]
@@ -188,6 +241,11 @@ FAULTS = [
 def copy_tree(root, to):
     shutil.copytree(root / "src", to / "src")
     shutil.copytree(root / "docs", to / "docs")
+    for file in [PLANTS, RUNS, MUTANTS]:
+        (to / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / file, to / file)
+    shutil.copytree(root / "tests/unit", to / "tests/unit")
+    shutil.copytree(root / "tests/e2e", to / "tests/e2e", ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def selftest(root):

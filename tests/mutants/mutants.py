@@ -1,0 +1,232 @@
+#!/usr/bin/env python3
+"""Plants faults in a copy of the source, one at a time, and demands that a test sees each.
+
+Each mutant breaks one promise (docs/promises.md) by an edit of a few words, and names the tests
+that must fail then. All of them must pass before anything is planted. What is planted here is what
+the simulation cannot plant, or what is worth seeing with the real binaries.
+
+    mutants [NAME...]     those, or all; ./dev mutants does the same
+    mutants --list        what there is
+
+Exit status 0: every one was caught.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAMS = ["src/daemon/bulkwatchd", "src/ctl/bulkwatch", "src/sim/bulkwatch-sim"]
+TEST_DEADLINE_S = 300
+
+
+class Mutant(typing.NamedTuple):
+    name: str
+    promise: str
+    file: str
+    pattern: str  # of what is taken out: it must stand there once
+    text: str
+    test: str  # "test_machine", or "test_life.py Class.test" of the end to end tests
+
+
+MUTANTS = [
+    Mutant("failure-moves-state", "No failure ever changes a job's state.",
+           "src/core/machine.c", r"\tcase OBSERVED_GARBLED:\n",
+           "\tcase OBSERVED_GARBLED:\n\t\tmove(&step, \"FAILURE\", now);\n", "test_machine"),
+    Mutant("foreign-answer-counts", "Only an answer about the job itself counts.",
+           "src/wire/reply.c", r"strcmp\(node->text, id\) == 0", "*id", "test_reply_document"),
+    Mutant("half-an-answer-counts", "A reply that was cut off is a failure, not a state.",
+           "src/wire/json.c", r"return status == yajl_status_ok \?", "return json->n_nodes > 0 ?",
+           "test_json"),
+    Mutant("one-holds-all", "A data center that hangs holds nobody else up.",
+           "src/daemon/poller.c", r"datacenter->n_in_flight >= HTTP_HOST_MAX_CONNECTIONS",
+           "poller->n_in_flight >= 4", "test_isolation.py Isolation.test_a_hanging_data_center"),
+    Mutant("hold-is-ignored", "429 holds the account.",
+           "src/core/gate.c", r"enter\(gate, GATE_HELD, ", "enter(gate, GATE_OK, ",
+           "test_isolation.py Throttling.test_429_holds_only_its_account"),
+    Mutant("polls-the-finished", "A finished job is never asked about again.",
+           "src/core/machine.c", r"step->wait_ms = job_is_polled\(job\)", "step->wait_ms = true",
+           "test_spine.py SixDatacenters.test_spine"),
+    Mutant("endless-body", "What a server sends is bounded.",
+           "src/net/http_handle.c", r"len > HTTP_BODY_MAX_BYTES - reply->body\.len", "!bytes",
+           "test_http_faults"),
+    Mutant("redirect-followed", "A redirect is never followed.",
+           "src/net/http_handle.c", r"\{CURLOPT_FOLLOWLOCATION, 0\}",
+           "{CURLOPT_FOLLOWLOCATION, 1}", "test_bad_replies.py"),
+    Mutant("any-certificate", "A server proves who it is.",
+           "src/net/http_handle.c", r"\{CURLOPT_SSL_VERIFYPEER, 1\}",
+           "{CURLOPT_SSL_VERIFYPEER, 0}", "test_http_tls"),
+    Mutant("endless-drain", "A stop takes drain_timeout at most.",
+           "src/daemon/daemon.c", r"now\.mono_ms \+ daemon->config->drain_timeout_ms",
+           "INT64_MAX", "test_life.py Stopping.test_the_drain_has_an_end"),
+    Mutant("token-in-log", "Secrets stay inside.",
+           "src/daemon/poller.c", r"\texplicit_bzero\(authorization",
+           "\tlog_info(\"asked with %s\", authorization);\n\texplicit_bzero(authorization",
+           "test_life.py Secrets.test_the_token_stays_inside"),
+    Mutant("damage-unseen", "A damaged database is refused and left as it is.",
+           "src/store/open.c", r"r = store_check\(store, words\)", "r = 0",
+           "test_life.py Databases.test_garbage_in_the_middle"),
+    Mutant("newer-unseen", "The database of a newer version is refused and left as it is.",
+           "src/store/schema.c", r"if \(version > newest\)", "if (version > newest + 100)",
+           "test_life.py Databases.test_newer_by_its_log"),
+    Mutant("no-lock", "A state directory has one daemon.",
+           "src/store/dir.c", r"flock\(store->lock_fd, LOCK_EX \| LOCK_NB\) == 0", "words != NULL",
+           "test_store_open"),
+    Mutant("readers-change", "Which socket one can open is what one may do.",
+           "src/daemon/control.c", r"DOOR_ADMIN, control_post_job,", "DOOR_BOTH, control_post_job,",
+           "test_query.py Refusals.test_changes_go_to_the_other_socket"),
+    Mutant("signals-inherited", "A hook's process begins clean.",
+           "src/net/spawn.c", r"POSIX_SPAWN_SETSIGMASK \| POSIX_SPAWN_SETSIGDEF \| ", "",
+           "test_hooks.py Hooks.test_the_state_of_its_process"),
+    Mutant("descriptors-inherited", "Nothing of the daemon's is open in a hook.",
+           "src/net/spawn.c",
+           r"posix_spawn_file_actions_addclosefrom_np\(actions, STDERR_FILENO \+ 1\)", "0",
+           "test_child"),
+    Mutant("65-is-tried-again", "Exit 65 is the end of a delivery.",
+           "src/daemon/attempt.c", r"is_exit && result->code == HOOK_EXIT_PERMANENT", "false",
+           "test_hooks.py Hooks.test_65_is_dead_at_once"),
+    Mutant("unsigned", "A webhook's signature is that of what was sent.",
+           "src/wire/sign.c", r"HMAC\(EVP_sha256\(\)", "HMAC(EVP_sha1()", "test_sign"),
+    Mutant("credits-unbounded", "credits_per_day is never exceeded.",
+           "src/core/budget.c", r"budget->ceiling - total\(budget\);", "budget->ceiling;",
+           "test_learning.py Learning.test_credits_are_a_hard_ceiling"),
+    Mutant("owed-is-pruned", "What is owed to a hook is not forgotten.",
+           "src/store/statements.c", r"(?s)(WHERE e\.job_key = job\.key AND d\.state) < 2", r"\1 < 0",
+           "test_retention.py Retention.test_what_is_owed_to_a_hook_stays"),
+    Mutant("polls-on-full-disk", "A full disk pauses polls and hooks.",
+           "src/daemon/journal.c", r"\tjournal->is_full = true;\n", "",
+           "test_full_disk.py FullDisk.test_it_pauses_and_goes_on_by_itself"),
+    Mutant("unknown-keys-pass", "Every mistake of a configuration is told.",
+           "src/config/scope.c", r"\t\t\tscope_refuse_unknown\(l, scope, child\);", "\t\t\t(void)scope_refuse_unknown;",
+           "test_config_broken"),
+    Mutant("asks-for-ever", "Few tokens are asked for, whatever happens.",
+           "src/core/refresh.c", r"refresh->n_asked == REFRESH_ASKS_MAX", "refresh->n_asked == 255",
+           "test_refresh"),
+    Mutant("token-to-others", "A token goes to the configured API host alone.",
+           "src/daemon/account.c", r"if \(is_token_ours\(account\)\)",
+           "if (is_token_ours(account) || grant)",
+           "test_tokens.py Refused.test_a_foreign_api_domain"),
+    Mutant("endless-queue", "A reader that does not read costs little.",
+           "src/net/listen_request.c",
+           r"listen_stream_unsent\(request\) \+ len > LISTEN_QUEUE_MAX_BYTES", "!len",
+           "test_listen_held"),
+    Mutant("removal-unseen", "That the database's file is gone is said.",
+           "src/store/dir.c", r"return errno != ENOENT;", "return true;",
+           "test_life.py Databases.test_removed_under_the_running_daemon"),
+]
+
+
+class Failed(Exception):
+    pass
+
+
+# ---- the copy ----
+
+def copy_tree(to):
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
+    for name in files.stdout.decode().split("\0"):
+        if name and (ROOT / name).exists():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+
+
+def build(tree, test):
+    """What the test runs. Warnings are no errors: what a mutant leaves unused is its own affair."""
+    name = test.split()[0]
+    programs = PROGRAMS if name.endswith(".py") else [f"tests/unit/{name}"]
+    if not (tree / "build").exists():
+        run(["meson", "setup", "build"], tree, "meson")
+    run(["ninja", "-C", "build", *programs], tree, "the build")
+
+
+def run(command, tree, what):
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Failed(f"{what} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+
+
+def passes(tree, test):
+    """Whether it passes, and the last of what it says."""
+    name, *case = test.split()
+    if name.endswith(".py"):
+        command = [sys.executable, tree / "tests/e2e" / name, *case]
+    else:
+        command = [tree / "build/tests/unit" / name]
+    environment = dict(os.environ, BULKWATCH_BUILD=str(tree / "build"),
+                       BULKWATCH_TEST_DATA=str(tree / "tests/data"), PYTHONDONTWRITEBYTECODE="1")
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True,
+                              errors="replace", check=False, timeout=TEST_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        return False, f"no end within {TEST_DEADLINE_S} s"
+    return done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+
+
+# ---- planting ----
+
+def plant(tree, mutant):
+    path = tree / mutant.file
+    good = path.read_text()
+    faulty, n = re.subn(mutant.pattern, mutant.text, good)
+    if n != 1:
+        raise Failed(f"{mutant.name}: {n} places for it in {mutant.file}, 1 is wanted: {mutant.pattern}")
+    path.write_text(faulty)
+    return good
+
+
+def is_caught(tree, mutant):
+    good = plant(tree, mutant)
+    began = time.monotonic()
+    try:
+        build(tree, mutant.test)
+        survives, _ = passes(tree, mutant.test)
+    finally:
+        (tree / mutant.file).write_text(good)
+    print(f"{'MISSED' if survives else 'caught':6}  {mutant.name:22}  {time.monotonic() - began:3.0f} s"
+          f"  {mutant.test}", flush=True)
+    return not survives
+
+
+def try_all(tree, mutants):
+    for test in sorted({mutant.test for mutant in mutants}):
+        build(tree, test)
+        is_good, words = passes(tree, test)
+        if not is_good:
+            raise Failed(f"{test} fails with nothing planted:\n{words}")
+    n_missed = sum([not is_caught(tree, mutant) for mutant in mutants])
+    print(f"{len(mutants)} planted, {n_missed} missed")
+    return n_missed == 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", metavar="NAME", nargs="*")
+    parser.add_argument("--list", action="store_true", help="what there is, and what it breaks")
+    args = parser.parse_args()
+    unknown = set(args.names) - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        parser.error(f"there is no mutant {', '.join(sorted(unknown))}; --list names them")
+    if args.list:
+        for mutant in MUTANTS:
+            print(f"{mutant.name:22}  {mutant.promise}  ({mutant.test})")
+        return 0
+    mutants = [m for m in MUTANTS if not args.names or m.name in args.names]
+    with tempfile.TemporaryDirectory(prefix="bulkwatch-mutants-") as directory:
+        try:
+            copy_tree(pathlib.Path(directory))
+            return 0 if try_all(pathlib.Path(directory), mutants) else 1
+        except Failed as failure:
+            print(failure)
+            return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
