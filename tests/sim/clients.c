@@ -16,7 +16,7 @@
 #include "wire/json.h"
 #include "world.h"
 
-enum { RETRY_MS = 2000, RUSH_MS = 2000 };
+enum { RETRY_MS = 2000, RUSH_MS = 2000, SLOW_QUEUE_BYTES = 4096 };
 
 /* They come one by one, or many at once; and soon when all else is over. */
 int64_t client_pause_ms(void)
@@ -140,7 +140,8 @@ static void reader_connect(struct reader *reader)
 	struct peer peer = {.on_reply = reader_on_reply,
 	        .on_chunk = reader_on_chunk,
 	        .on_end = reader_on_end,
-	        .arg = reader};
+	        .arg = reader,
+	        .queue_max = is_slow(reader) ? SLOW_QUEUE_BYTES : 0};
 	int64_t seq = world->readers[reader->number].seq;
 	cleanup(mem_free_p) char *target =
 	        mem_printf("/v1/events?follow=true&after=%" PRId64, is_sse(reader) ? 0 : seq);

@@ -43,6 +43,7 @@ struct peer {
 	void (*on_chunk)(void *arg, const char *bytes, size_t len);
 	void (*on_end)(void *arg); /* of a stream */
 	void *arg;
+	size_t queue_max; /* bytes that may wait for it to read; 0 = as many as the daemon lets */
 };
 /*
  * door: "query.sock" or "admin.sock". NULL: it is not open, or there is no place. target: path and

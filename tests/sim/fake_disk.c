@@ -191,6 +191,10 @@ static bool is_to_fail(enum happening what)
 	if (end->fail_at_step == 0 || world->mono_ms < end->from_mono_ms ||
 	        world->end_step < end->fail_at_step || (world->had_io_error && !end->is_lasting))
 		return false;
+	/* Most calls are writes: others fail, too. */
+	if (!world->had_io_error && (what == HAPPENED_WRITE_ERROR || what == HAPPENED_SYNC_ERROR) &&
+	        !world_chance(DICE_DISK, 0.2))
+		return false;
 	if (!world->had_io_error)
 		fprintf(stderr, "sim: %s at step %lld\n", happening_name(what),
 		        (long long)world->step);

@@ -372,7 +372,9 @@ bool listen_stream_add(struct listen_request *request, const char *bytes, size_t
 	int n = 1;
 
 	assert(request->is_stream);
-	if (request->unsent + len > LISTEN_QUEUE_MAX_BYTES)
+	size_t max = request->peer.queue_max ? request->peer.queue_max : LISTEN_QUEUE_MAX_BYTES;
+
+	if (request->unsent > 0 && request->unsent + len > max)
 		return false;
 	if (plant_is(PLANT_STREAM_GAP) && world_chance(DICE_CLIENTS, 0.02))
 		n = 0;

@@ -62,7 +62,6 @@ static const struct {
         [HAPPENED_TOKEN_GARBLED] = {KIND_TOKENS, "token replies of no use"},
         [HAPPENED_TOKEN_FOREIGN] = {KIND_TOKENS, "tokens for another domain"},
         [HAPPENED_TOKEN_IN_MS] = {KIND_TOKENS, "expiries in milliseconds"},
-        [HAPPENED_TOKEN_EVICTED] = {KIND_TOKENS, "tokens evicted"},
         [HAPPENED_SECRET_CHANGED] = {KIND_TOKENS, "secrets changed"},
         [HAPPENED_CREDITS_SPENT] = {KIND_CREDITS, "times that all credits were spent"},
         [HAPPENED_LEAP_FORWARD] = {KIND_CLOCKS, "steps forward of the clock"},

@@ -269,6 +269,11 @@ int run_seeds(const struct run *run)
 		tell_totals(&totals);
 	if (n_bad > 0 && run->is_shrinking)
 		shrink_and_tell(&failed, &failure);
+	if (n_bad == 0 && totals.n_histories != (int64_t)(run->last_seed - run->first_seed + 1)) {
+		printf("FAILED: only %" PRId64 " histories came to their end\n",
+		        totals.n_histories);
+		return 1;
+	}
 	n_missing = n_bad == 0 ? tell_missing(run, &totals) : 0;
 	return n_bad == 0 && n_missing == 0 ? 0 : 1;
 }

@@ -43,10 +43,8 @@ bool tokens_is_good(int number, int n)
 	struct world_grant *grant = &world->grants[number];
 	const struct world_token *token = token_of(grant, n);
 
-	if (n < grant->n_made - LIVE_MAX) {
-		world_happened(HAPPENED_TOKEN_EVICTED);
+	if (n < grant->n_made - LIVE_MAX)
 		return false;
-	}
 	return token->secret == grant->secret && !grant->is_revoked &&
 	       world->mono_ms < token->ends_mono_ms;
 }
