@@ -21,7 +21,8 @@ class Many(TestCase):
     def test_a_thousand_jobs_go_and_come(self):
         stage = self.stage
         self.sim = stage.sim(script={"jobs": [{"id": "*", "life": [
-            {"state": "ADDED", "polls": 2}, {"state": "IN PROGRESS", "polls": 2},
+            # An answer that comes when its job is no longer watched is nobody's: one a reload.
+            {"state": "ADDED", "polls": N_RELOADS + 2}, {"state": "IN PROGRESS", "polls": N_RELOADS + 2},
             {"state": "COMPLETED"}]}]})
         self.steady = [str(10000 + i) for i in range(N_STEADY)]
         self.groups = [[str(base + i) for i in range(N_MANY)] for base in (20000, 30000)]
