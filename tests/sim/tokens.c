@@ -97,12 +97,12 @@ void tokens_new_life(void)
 
 /* ---- the question ---- */
 
-static int understand(const struct http_request *request)
+static int understand(const struct http_request *request, int *secret)
 {
 	int number;
 	const char *at = strstr(request->post_body, "refresh_token=1000.");
 
-	if (!at || sscanf(at, "refresh_token=1000." WORLD_CANARY ".r%d.", &number) != 1 ||
+	if (!at || sscanf(at, "refresh_token=1000." WORLD_CANARY ".r%d.%d", &number, secret) != 2 ||
 	        number < 0 || (size_t)number >= world->n_grants)
 		world_fail("a request for a token with no refresh token of ours");
 	const struct world_grant *grant = &world->grants[number];
@@ -124,7 +124,9 @@ static int understand(const struct http_request *request)
 
 struct ask tokens_ask(const struct http_request *request)
 {
-	struct ask ask = {.grant = understand(request), .sent_mono_ms = world->mono_ms};
+	struct ask ask = {.sent_mono_ms = world->mono_ms};
+
+	ask.grant = understand(request, &ask.secret);
 	struct world_grant *grant = &world->grants[ask.grant];
 	int64_t *slot = &grant->asked_mono_ms[grant->n_asked % REFRESH_ASKS_MAX];
 
@@ -284,10 +286,13 @@ void tokens_answer(const struct ask *ask, const struct zoho_saying *saying)
 	bool was_sent = saying->error != HTTP_E_CONNECT && saying->error != HTTP_E_RESOLVE;
 
 	grant->is_asking = false;
+	/* What was said of the refresh token before this one holds nobody back. */
+	bool is_of_now = ask->secret == grant->secret;
+
 	grant->held_until_mono_ms = 0;
-	if (was_sent)
+	if (was_sent && is_of_now)
 		grant->asked_mono_ms[grant->n_asked++ % REFRESH_ASKS_MAX] = ask->sent_mono_ms;
-	if (saying->kind == OBSERVED_THROTTLED)
+	if (saying->kind == OBSERVED_THROTTLED && is_of_now)
 		grant->held_until_mono_ms = world->mono_ms + REFRESH_THROTTLED_FIRST_MS;
 	if (saying->token > 0) {
 		token_of(grant, saying->token - 1)->is_given = true;

@@ -11,6 +11,7 @@
 /* A request for an access token, as it was understood. */
 struct ask {
 	int grant;
+	int secret; /* the number of the refresh token that was sent */
 	int64_t sent_mono_ms;
 };
 
