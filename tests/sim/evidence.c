@@ -98,7 +98,8 @@ void evidence_look_at_memory(void)
 	struct mallinfo2 info = mallinfo2();
 	size_t bytes = info.uordblks + info.hblkhd;
 
-	if (world->mono_ms < world->born_mono_ms + SETTLED_MS)
+	/* What a power cut will take back is remembered in this process, too. */
+	if (world->end.is_power_cut || world->mono_ms < world->born_mono_ms + SETTLED_MS)
 		return;
 	if (world->memory_bytes == 0)
 		world->memory_bytes = bytes;

@@ -210,7 +210,8 @@ static void excuse(struct world_account *account, const struct zoho_saying *sayi
 {
 	struct world_datacenter *datacenter = &world->datacenters[account->datacenter];
 
-	bool is_probed = account->held_until_mono_ms > 0 || account->refused_since_mono_ms > 0;
+	bool is_probed = account->held_until_mono_ms > 0 || account->refused_since_mono_ms > 0 ||
+	                 account->is_paused; /* which outlives a life */
 
 	/* A probe that fails puts off the next one, whatever it failed of. */
 	if (saying->kind != OBSERVED_STATUS && is_probed)
@@ -236,6 +237,8 @@ void evidence_step(const struct step *step)
 {
 	if (answered && step->wait_ms >= 0)
 		answered->due_mono_ms = world->mono_ms + step->wait_ms;
+	if (answered)
+		log_debug("sim: job %s is to wait %" PRId64 " ms", answered->id, step->wait_ms);
 	answered = NULL;
 }
 
