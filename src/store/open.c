@@ -218,10 +218,13 @@ static int open_examine(struct store *store, bool *is_current, struct buf *words
 	if (r != 0 || store->is_new)
 		return r;
 	r = store_check(store, words);
-	if (r == 0)
-		r = store_query_int(store, "PRAGMA user_version", &version);
 	if (r != 0)
 		return r;
+	r = store_query_int(store, "PRAGMA user_version", &version);
+	if (r != 0) {
+		buf_addf(words, "%s: %s", store->path, err_text(r));
+		return r;
+	}
 	*is_current = version == newest;
 	return *is_current ? open_load(store, words) : 0;
 }

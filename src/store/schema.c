@@ -232,8 +232,10 @@ int store_schema_migrate(
 	int64_t version;
 	int r = store_query_int(store, "PRAGMA user_version", &version);
 
-	if (r != 0)
+	if (r != 0) {
+		buf_addf(words, "%s: %s", store->path, err_text(r));
 		return r;
+	}
 	if (version > 0 && version < list[n - 1].version) {
 		r = schema_copy_first(store, version, words);
 		if (r != 0)

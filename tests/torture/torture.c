@@ -31,6 +31,26 @@ enum { RUN_SECONDS_MAX = 60, WORDS_SIZE = 4096, EXIT_WRONG = 99 };
 static const struct scenario *const scenarios[] = {&scenario_store, &scenario_http, &scenario_tls,
         &scenario_listen, &scenario_child, &scenario_config, &scenario_json};
 
+/* A server counts its connections to an end, so that each run gets two of its own. */
+static struct {
+	struct rawserver plain, tls;
+	char *dir;
+} servers;
+
+static void servers_start(struct world *world)
+{
+	rawserver_init(&servers.plain, NULL);
+	rawserver_init(&servers.tls, servers.dir);
+	world->port = servers.plain.port;
+	world->tls_port = servers.tls.port;
+}
+
+static void servers_stop(void)
+{
+	rawserver_deinit(&servers.plain);
+	rawserver_deinit(&servers.tls);
+}
+
 struct counts {
 	unsigned n_points, n_runs, n_kept, n_ended, n_failed;
 };
@@ -83,20 +103,23 @@ static int run(const struct scenario *scenario, const struct fault_plan *fault,
         const struct world *world, char words[static WORDS_SIZE], unsigned *count)
 {
 	int words_file = memfd_create("words", MFD_CLOEXEC), count_pipe[2], status;
+	struct world mine = *world;
 	ssize_t n;
 	pid_t pid;
 
 	if (words_file < 0 || pipe2(count_pipe, O_CLOEXEC) < 0)
 		abort();
+	servers_start(&mine);
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
 		abort();
 	if (pid == 0)
-		run_child(scenario, fault, *world, words_file, count_pipe[1]);
+		run_child(scenario, fault, mine, words_file, count_pipe[1]);
 	close(count_pipe[1]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
+	servers_stop();
 	if (read(count_pipe[0], count, sizeof(*count)) != sizeof(*count))
 		*count = 0;
 	close(count_pipe[0]);
@@ -187,9 +210,11 @@ static bool run_one(const struct scenario *scenario, const struct world *world)
 	        .is_lasting = wanted.is_lasting};
 	struct world mine = *world;
 
+	servers_start(&mine);
 	mine.dir = netkit_make_dir();
 	scenario->run(&mine, &fault);
 	fault_disarm();
+	servers_stop();
 	printf("%u points, failed: %s\n", fault_count(), fault_where());
 	netkit_remove_dir(mine.dir);
 	return true;
@@ -225,9 +250,7 @@ static void read_arguments(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct rawserver plain, tls;
 	struct world world = {0};
-	char *dir = netkit_make_dir();
 	bool is_good = true;
 	int n = 0;
 
@@ -235,12 +258,9 @@ int main(int argc, char **argv)
 	/* A server of ours may write to whom a fault has ended. */
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	rawserver_make_certificate(dir, "127.0.0.1", 10);
-	rawserver_init(&plain, NULL);
-	rawserver_init(&tls, dir);
-	world.port = plain.port;
-	world.tls_port = tls.port;
-	world.ca_file = mem_printf("%s/cert.pem", dir);
+	servers.dir = netkit_make_dir();
+	rawserver_make_certificate(servers.dir, "127.0.0.1", 10);
+	world.ca_file = mem_printf("%s/cert.pem", servers.dir);
 	if (wanted.is_planted) {
 		n = 1;
 		wanted.kind = FAULT_ALLOCATION;
@@ -255,9 +275,7 @@ int main(int argc, char **argv)
 		is_good &=
 		        wanted.nth ? run_one(scenarios[i], &world) : torture(scenarios[i], &world);
 	}
-	rawserver_deinit(&plain);
-	rawserver_deinit(&tls);
 	free(world.ca_file);
-	netkit_remove_dir(dir);
+	netkit_remove_dir(servers.dir);
 	return is_good && n > 0 ? 0 : 1;
 }

@@ -102,6 +102,9 @@ START_TEST(test_members_as_written)
 	ck_assert_str_eq(kit.out.document.created_by, "{}");
 	ck_assert_str_eq(kit.out.document.created_time, "1554108604");
 	ck_assert_str_eq(kit.out.document.other, "{\"file_type\":\"csv\",\"x\":[null,true]}");
+	/* Wherever it stands among those that are known. */
+	replykit_observe_members(&kit, "\"x\":1,\"operation\":\"read\",\"y\":2");
+	ck_assert_str_eq(kit.out.document.other, "{\"x\":1,\"y\":2}");
 	ck_assert_ptr_null(kit.out.document.result);
 }
 END_TEST

@@ -109,6 +109,7 @@ START_TEST(test_what_is_no_secret)
 	        {"whsec_ab cd", CREDENTIAL_E_BASE64},
 	        {"whsec_====", CREDENTIAL_E_BASE64},
 	        {"good\nwhsec_?", CREDENTIAL_E_BASE64},
+	        {"whsec_ab{d", CREDENTIAL_E_BASE64},
 	        {"1\n2\n3\n4\n5\n6\n7\n8\n9\n", CREDENTIAL_E_TOO_MANY},
 	};
 
@@ -119,6 +120,35 @@ START_TEST(test_what_is_no_secret)
 		ck_assert_msg(r == wrong[i].error, "%s: %d", wrong[i].secrets, r);
 		ck_assert_uint_eq(out.len, 0);
 		ck_assert_str_ne(credential_error_words((enum credential_error)r), "");
+	}
+}
+END_TEST
+
+START_TEST(test_every_letter_of_base64)
+{
+	cleanup(buf_deinit) struct buf encoded = {0}, raw = {0};
+
+	ck_assert_int_eq(sign_webhook("whsec_Pz8/fn5+", "i", "t", "b", 1, &encoded), 0);
+	ck_assert_int_eq(sign_webhook("?\?\?~~~", "i", "t", "b", 1, &raw), 0);
+	ck_assert_str_eq(buf_str(&encoded), buf_str(&raw));
+	ck_assert_str_eq(credential_error_words(CREDENTIAL_OK), "");
+}
+END_TEST
+
+START_TEST(test_what_may_stand_on_a_line)
+{
+	static const struct {
+		const char *text;
+		enum credential_error error;
+	} rows[] = {{"1000.a~", CREDENTIAL_OK}, {"a\x7f", CREDENTIAL_E_UNPRINTABLE},
+	        {"a b", CREDENTIAL_E_UNPRINTABLE}, {"a\nb", CREDENTIAL_E_LINES},
+	        {" \n", CREDENTIAL_E_EMPTY}};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		size_t n_used;
+
+		ck_assert_int_eq(credential_line_look(rows[i].text, strlen(rows[i].text), &n_used),
+		        rows[i].error);
 	}
 }
 END_TEST
@@ -146,6 +176,8 @@ int main(void)
 	tcase_add_test(tests, test_body_is_taken_by_its_length);
 	tcase_add_test(tests, test_padding_may_be_left_out);
 	tcase_add_test(tests, test_what_is_no_secret);
+	tcase_add_test(tests, test_every_letter_of_base64);
+	tcase_add_test(tests, test_what_may_stand_on_a_line);
 	tcase_add_test(tests, test_eight_secrets_are_few_enough);
 	suite_add_tcase(suite, tests);
 	runner = srunner_create(suite);
