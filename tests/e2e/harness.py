@@ -584,7 +584,7 @@ class Stage:
         complaint = COMPLAINTS.search(said)
         self.remove()
         if complaint:
-            raise AssertionError("a program is broken: " + said[complaint.start() - 200:][:8000])
+            raise AssertionError("a program is broken: " + said[max(0, complaint.start() - 200):][:8000])
 
 
 def on_sigterm(_number, _frame):

@@ -23,7 +23,7 @@ import time
 from harness import DAEMON, LIBC, PR_SET_CHILD_SUBREAPER
 from lifekit import World
 from tracekit import (Point, can_trace, ends_wrongly, fault_points, injected, injecting,
-                      kill_points, of_start, read_trace, tracing)
+                      is_lost_sigterm, kill_points, of_start, read_trace, tracing)
 
 PARTS = ("kill", "fault", "recovery")
 Result = collections.namedtuple("Result", "first point is_met code found")
@@ -68,6 +68,8 @@ def try_point(world, point, first=None, **program):
             found = [f"{wrong}: {lines[0]}\n{play.said()}"] if wrong else []
         return Result(first, point, is_met, code, found + (play.end_well() if is_met else []))
     except (AssertionError, subprocess.TimeoutExpired) as error:
+        if is_lost_sigterm(injected(path)):
+            return Result(first, point, False, None, [])
         return Result(first, point, True, None, [str(error)])
     finally:
         try:

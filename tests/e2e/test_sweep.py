@@ -101,7 +101,7 @@ class Cut(unittest.TestCase):
     def test_what_a_full_disk_took_back_and_is_told_is_seen(self):
         self.find("full-is-success", ["pwrite64"],
                   "announced|not in the journal|other things|uncounted|answered with|hangs|vain|"
-                  "ended with 65",
+                  "ended with 65|steps do not join",
                   whats=["ENOSPC"])
 
     def test_no_row_in_the_outbox_is_seen(self):
