@@ -33,21 +33,16 @@ void buf_reserve(struct buf *b, size_t n)
 
 void buf_add(struct buf *b, const void *bytes, size_t n)
 {
-	buf_reserve(b, n);
+	char *room = buf_room(b, n);
+
 	if (n > 0)
-		memcpy(b->data + b->len, bytes, n);
-	b->len += n;
-	b->data[b->len] = '\0';
+		memcpy(room, bytes, n);
+	buf_grow(b, n);
 }
 
 void buf_adds(struct buf *b, const char *s)
 {
 	buf_add(b, s, strlen(s));
-}
-
-void buf_addc(struct buf *b, char c)
-{
-	buf_add(b, &c, 1);
 }
 
 void buf_addv(struct buf *b, const char *format, va_list args)

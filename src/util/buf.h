@@ -18,9 +18,25 @@ void buf_deinit(struct buf *b);
 void buf_clear(struct buf *b);
 /* Room for n more bytes and a NUL. */
 void buf_reserve(struct buf *b, size_t n);
+/* Where n bytes may be written, of which buf_grow() then takes some; valid until the next call. */
+static inline char *buf_room(struct buf *b, size_t n)
+{
+	if (b->len + n + 1 > b->cap)
+		buf_reserve(b, n);
+	return b->data + b->len;
+}
+static inline void buf_grow(struct buf *b, size_t n)
+{
+	b->len += n;
+	b->data[b->len] = '\0';
+}
+static inline void buf_addc(struct buf *b, char c)
+{
+	*buf_room(b, 1) = c;
+	buf_grow(b, 1);
+}
 void buf_add(struct buf *b, const void *bytes, size_t n);
 void buf_adds(struct buf *b, const char *s);
-void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buf_addv(struct buf *b, const char *format, va_list args)
         __attribute__((format(printf, 2, 0)));

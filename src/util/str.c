@@ -74,6 +74,10 @@ bool str_is_utf8(const char *s, size_t len, size_t *bad)
 			i += 8; /* ASCII, as most text is */
 			continue;
 		}
+		if (!(s[i] & 0x80)) {
+			i++;
+			continue;
+		}
 		size_t n = utf8_sequence((const unsigned char *)s + i, len - i);
 
 		if (n == 0) {

@@ -12,7 +12,7 @@
 
 /* What a CloudEvents object adds to its data: ids, type, times, names, each capped, escaped at
  * worst. */
-enum { ENVELOPE_MAX_BYTES = 1024 };
+enum { ENVELOPE_MAX_BYTES = 1024, DATA_USUAL_BYTES = 1000 };
 
 void event_module_of_query(const char *query_json, char module[static EVENT_MODULE_MAX_BYTES])
 {
@@ -94,6 +94,7 @@ void event_job_data(const struct job_view *job, struct buf *out)
 		struct json_out w;
 
 		buf_clear(out);
+		buf_reserve(out, DATA_USUAL_BYTES);
 		json_out_init(&w, out, false);
 		write_job(&w, NULL, job, has_room);
 		json_out_deinit(&w);

@@ -1,7 +1,7 @@
 /*
  * JSON in and out. In: yajl's streaming parser builds a flat array of nodes, with caps on bytes,
  * depth and nodes, so that no input can exhaust the stack or the memory; duplicate keys, NUL in
- * strings, invalid UTF-8 and trailing garbage are refused. Out: yajl's generator into a struct buf.
+ * strings, invalid UTF-8 and trailing garbage are refused. Out: into a struct buf.
  */
 #pragma once
 
@@ -73,8 +73,10 @@ void json_add_raw(const struct json *json, const struct json_node *node, struct 
  * take key and value.
  */
 struct json_out {
-	void *gen; /* yajl_gen */
-	struct buf *buf;
+	struct buf *buf;   /* borrowed */
+	uint64_t has_some; /* a bit a level: a value stands there, so that the next needs a comma */
+	unsigned depth;    /* 63 at most */
+	bool is_pretty;
 };
 
 void json_out_init(struct json_out *w, struct buf *buf, bool is_pretty);

@@ -487,11 +487,14 @@ START_TEST(test_out_pretty_is_the_same)
 	json_open_array(&w, "l");
 	json_put_integer(&w, NULL, 1);
 	json_close_array(&w);
+	json_open_object(&w, "none");
+	json_close_object(&w);
 	json_close_object(&w);
 	json_out_deinit(&w);
-	ck_assert_ptr_nonnull(strstr(buf_str(&out), "\n  \"a\": \"b c\""));
+	ck_assert_str_eq(buf_str(&out),
+	        "{\n  \"a\": \"b c\",\n  \"l\": [\n    1\n  ],\n  \"none\": {}\n}\n");
 	ck_assert_int_eq(parse_bytes(out.data, out.len, &raw), JSON_OK);
-	ck_assert_str_eq(buf_str(&raw), "{\"a\":\"b c\",\"l\":[1]}");
+	ck_assert_str_eq(buf_str(&raw), "{\"a\":\"b c\",\"l\":[1],\"none\":{}}");
 }
 END_TEST
 
