@@ -86,14 +86,14 @@ struct job_change {
 	struct tracker *tracker;
 	uint64_t ticket;
 	enum change_kind kind;
-	struct job job; /* job.state points to state */
-	char state[JOB_STATE_MAX_BYTES + 1];
+	struct job job;         /* job.state points to state */
 	uint32_t document_hash; /* 0 = the document is as it was */
 	int64_t wait_ms;
 	int64_t key;
 	int64_t seq;     /* of its last event; 0 = none */
 	event_set types; /* of its events */
 	bool is_paused;  /* of CHANGE_PAUSE */
+	char state[];
 };
 
 static void log_step(const struct account *account, const struct tracked *tracked,
@@ -209,7 +209,8 @@ static void job_change_on_done(struct journal_change *base, bool is_committed)
 static struct job_change *change_new(struct tracker *tracker, struct tracked *tracked,
         enum change_kind kind, const struct job *job, int64_t wait_ms)
 {
-	struct job_change *change = MEM_NEW(struct job_change);
+	size_t state_size = strlen(job->state) + 1;
+	struct job_change *change = mem_new(1, sizeof(*change) + state_size);
 
 	*change = (struct job_change){
 	        .change.done = job_change_on_done,
@@ -220,7 +221,7 @@ static struct job_change *change_new(struct tracker *tracker, struct tracked *tr
 	        .wait_ms = wait_ms,
 	        .key = tracked_key(tracked),
 	};
-	str_copy(change->state, sizeof(change->state), job->state);
+	memcpy(change->state, job->state, state_size);
 	change->job.state = change->state;
 	tracked->is_changing = true;
 	journal_add(tracker->journal, &change->change);
@@ -477,6 +478,21 @@ static void begin_watch(
 	count_job(tracker, tracked);
 }
 
+/*
+ * What is known of a job that was just added to the registry: found->is_removed, and what it was.
+ * If no more jobs were ever stored than are watched, nothing is, as in a first start with a million
+ * of them.
+ */
+static int find_row(struct tracker *tracker, const struct tracker_wish *wish, struct found *found)
+{
+	struct store *store = journal_store(tracker->journal);
+	int64_t n_others = (int64_t)registry_count(tracker->registry) - 1;
+
+	if (!journal_is_lost(tracker->journal) && store_jobs_ever(store) == n_others)
+		return STORE_E_NONE;
+	return store_job_find(store, wish->account->name, wish->id, take_found, found);
+}
+
 bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 {
 	static const struct job_document no_document; /* of one that nobody ever watched */
@@ -487,7 +503,7 @@ bool tracker_watch(struct tracker *tracker, const struct tracker_wish *wish)
 	struct step_event event = {.type = EVENT_JOB_WATCHED};
 
 	tracked->since_wall_ms = int48_of(loop_now(tracker->loop).wall_ms);
-	int r = store_job_find(store, account->name, wish->id, take_found, &found);
+	int r = find_row(tracker, wish, &found);
 
 	if (found.is_removed && !wish->is_from_socket) {
 		registry_remove(tracker->registry, tracked);

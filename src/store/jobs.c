@@ -186,6 +186,11 @@ int store_jobs_each_watched(struct store *store, store_job_fn *fn, void *arg)
 	return r;
 }
 
+int64_t store_jobs_ever(const struct store *store)
+{
+	return store->now.last_job_key;
+}
+
 int store_job_find(
         struct store *store, const char *account, const char *id, store_job_fn *fn, void *arg)
 {

@@ -144,6 +144,8 @@ typedef int store_document_fn(void *arg, const struct job_document *document);
 int store_job_document_get(struct store *store, int64_t key, store_document_fn *fn, void *arg);
 /* All that are watched, by key. A million rows in about a second. */
 int store_jobs_each_watched(struct store *store, store_job_fn *fn, void *arg);
+/* How many were ever stored, pruned ones and those of the open transaction too. */
+int64_t store_jobs_ever(const struct store *store);
 /* STORE_E_NONE: there is no such job. Reads what the open transaction wrote, too. */
 enum { STORE_E_NONE = 1 };
 int store_job_find(
