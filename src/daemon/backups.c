@@ -191,6 +191,11 @@ void backups_pump(struct backups *backups)
 	}
 }
 
+bool backups_are_running(const struct backups *backups)
+{
+	return !TAILQ_EMPTY(&backups->list);
+}
+
 int64_t backups_next_mono(const struct backups *backups)
 {
 	return backups->next_mono_ms;

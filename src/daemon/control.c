@@ -318,6 +318,7 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 	char allowed[64] = "";
 	bool is_for_admin = false;
 
+	journal_settle(control->context.tracker->journal);
 	if (method == LISTEN_HEAD)
 		method = LISTEN_GET;
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
@@ -376,6 +377,11 @@ void control_publish(struct control *control)
 	streams_pump(control->streams);
 	waiters_look(control->waiters);
 	backups_pump(control->backups);
+}
+
+bool control_is_copying(const struct control *control)
+{
+	return backups_are_running(control->backups);
 }
 
 static int64_t earlier(int64_t a, int64_t b)

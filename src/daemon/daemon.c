@@ -108,8 +108,10 @@ static void daemon_on_turn_end(void *arg)
 	tracker_write_contact(&daemon->tracker);
 	thrift_write_ledgers(&daemon->tracker);
 	retention_prune(&daemon->retention);
-	hooks_dispatch(daemon->hooks);           /* claims, as rows */
-	int r = journal_commit(daemon->journal); /* then memory, then programs are started */
+	hooks_dispatch(daemon->hooks); /* claims, as rows */
+	/* then memory, then programs are started */
+	int r = journal_end_turn(daemon->journal,
+	        !daemon->is_stopping && !control_is_copying(daemon->control));
 
 	if (r < 0) {
 		daemon_fail(daemon, r);

@@ -488,7 +488,11 @@ static int offer_one(struct hooks *hooks, const struct store_event *event, uint3
 	}
 	struct offer *offer = MEM_NEW(struct offer);
 
-	*offer = (struct offer){.change.done = offer_on_done, .hooks = hooks, .delivery = delivery};
+	*offer = (struct offer){
+	        .change = {.done = offer_on_done, .can_wait = !delivery->is_claimed},
+	        .hooks = hooks,
+	        .delivery = delivery,
+	};
 	journal_add(hooks->journal, &offer->change);
 	int r = store_delivery_add(journal_store(hooks->journal), &row);
 

@@ -22,11 +22,15 @@ struct journal {
 	void *published_arg;
 	struct journal_change *first, **tail;
 	int error; /* first of this batch */
-	int fatal; /* of a timer's work, returned by the next commit */
+	int fatal; /* found between two commits, returned by the next one */
+	int64_t next_mono_ms; /* before it a batch that can wait is not committed */
+	bool is_urgent;       /* something of this batch cannot wait */
+	bool is_waiting;      /* the batch is of earlier turns */
 	bool is_full;
 	bool is_orphaned; /* the database's file is gone, which was told */
 	struct loop_timer *room_timer;
 	struct loop_timer *checkpoint_timer;
+	struct loop_timer *commit_timer;
 	struct metrics_journal metrics;
 };
 
@@ -87,6 +91,11 @@ static void journal_on_checkpoint_timer(void *arg)
 	look_at_file(journal);
 }
 
+static void journal_on_commit_timer(void *arg)
+{
+	(void)arg; /* the turn's end commits */
+}
+
 struct journal *journal_new(struct loop *loop, struct store *store)
 {
 	struct journal *journal = MEM_NEW(struct journal);
@@ -96,6 +105,7 @@ struct journal *journal_new(struct loop *loop, struct store *store)
 	journal->tail = &journal->first;
 	journal->room_timer = loop_timer_new(loop, journal_on_room_timer, journal);
 	journal->checkpoint_timer = loop_timer_new(loop, journal_on_checkpoint_timer, journal);
+	journal->commit_timer = loop_timer_new(loop, journal_on_commit_timer, journal);
 	return journal;
 }
 
@@ -106,6 +116,7 @@ struct journal *journal_free(struct journal *journal)
 	assert(!journal->first);
 	loop_timer_free(journal->room_timer);
 	loop_timer_free(journal->checkpoint_timer);
+	loop_timer_free(journal->commit_timer);
 	free(journal);
 	return NULL;
 }
@@ -158,6 +169,7 @@ bool journal_wrote(struct journal *journal, int error)
 void journal_add(struct journal *journal, struct journal_change *change)
 {
 	assert(change->done);
+	journal->is_urgent |= !change->can_wait;
 	change->next = NULL;
 	*journal->tail = change;
 	journal->tail = &change->next;
@@ -229,6 +241,7 @@ int journal_commit(struct journal *journal)
 	if (!error && was_dirty)
 		error = commit(journal);
 	journal->error = 0;
+	journal->is_urgent = journal->is_waiting = false;
 	if (error && error != ERR_FULL)
 		return error;
 	if (error) {
@@ -237,9 +250,31 @@ int journal_commit(struct journal *journal)
 		become_full(journal);
 	}
 	tell_changes(journal, !error);
-	if (!error && was_dirty)
+	if (!error && was_dirty) {
+		journal->next_mono_ms = loop_now(journal->loop).mono_ms + JOURNAL_SPACING_MS;
 		plan_checkpoint(journal);
+	}
 	if (!error && store_last_seq(journal->store) != before && journal->published)
 		journal->published(journal->published_arg, store_last_seq(journal->store));
 	return 0;
+}
+
+int journal_end_turn(struct journal *journal, bool may_wait)
+{
+	bool is_soon = loop_now(journal->loop).mono_ms < journal->next_mono_ms;
+	bool is_well = !journal->error && !journal->fatal && !journal->is_full;
+
+	if (!is_soon || !is_well || !may_wait || journal->is_urgent ||
+	        !store_is_dirty(journal->store))
+		return journal_commit(journal);
+	if (!journal->is_waiting)
+		loop_timer_set(journal->commit_timer, journal->next_mono_ms);
+	journal->is_waiting = true;
+	return 0;
+}
+
+void journal_settle(struct journal *journal)
+{
+	if (journal->is_waiting && !journal->fatal)
+		journal->fatal = journal_commit(journal);
 }

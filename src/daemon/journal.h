@@ -1,7 +1,12 @@
 /*
- * One commit a turn: whoever writes to the store during a turn of the loop registers a change
- * here; at the turn's end all of it is committed at once, and only then does each change reach
- * memory and the world.
+ * At most one commit a turn: whoever writes to the store during a turn of the loop registers a
+ * change here; at the turn's end all of it is committed at once, and only then does each change
+ * reach memory and the world.
+ *
+ * A commit costs as much as dozens of polls. So one that holds nothing but what polls brought
+ * (journal_change.can_wait) comes no sooner than JOURNAL_SPACING_MS after the one before: the first
+ * after a quiet time is not delayed, the many of a busy time share theirs. Until then nothing of it
+ * is told, and nobody reads what is not on disk (journal_settle).
  *
  * A full disk undoes the whole batch: every change is told so, nothing of it was announced, and
  * writing stops until there is room again (journal_is_full). An I/O error is fatal (journal_commit
@@ -17,6 +22,8 @@
 #include "net/loop.h"
 #include "store/store.h"
 
+enum { JOURNAL_SPACING_MS = 20 };
+
 struct journal;
 struct journal_change;
 
@@ -28,6 +35,7 @@ typedef void journal_done_fn(struct journal_change *change, bool is_committed);
 struct journal_change {
 	journal_done_fn *done;
 	struct journal_change *next;
+	bool can_wait; /* for others to share its commit with */
 };
 
 /* Writes the outbox rows of an event; candidates: hooks by handle. A store error is returned. */
@@ -67,7 +75,12 @@ bool journal_append(struct journal *journal, struct store_event *event, const ui
         size_t n, uint32_t about);
 
 /*
- * The turn's end: commits, then calls every change. 0 (committed, nothing to do, or a full disk,
- * which is logged and waited for), or the fatal error.
+ * Commits, then calls every change. 0 (committed, nothing to do, or a full disk, which is logged
+ * and waited for), or the fatal error.
  */
 int journal_commit(struct journal *journal);
+/* The turn's end: the same, unless it is too soon and the batch can wait. */
+int journal_end_turn(struct journal *journal, bool may_wait);
+/* Before somebody reads the store for others: commits what waits from earlier turns. An error is
+ * returned by the turn's end. */
+void journal_settle(struct journal *journal);

@@ -213,7 +213,7 @@ static struct job_change *change_new(struct tracker *tracker, struct tracked *tr
 	struct job_change *change = mem_new(1, sizeof(*change) + state_size);
 
 	*change = (struct job_change){
-	        .change.done = job_change_on_done,
+	        .change = {.done = job_change_on_done, .can_wait = kind == CHANGE_STEP},
 	        .tracker = tracker,
 	        .ticket = registry_ticket(tracked),
 	        .kind = kind,

@@ -24,6 +24,7 @@ enum { NODES_FIRST = 64, SORT_FROM = 16 };
 struct json {
 	const char *bytes; /* borrowed */
 	size_t len;
+	bool has_escape; /* a backslash anywhere: else each string is its text */
 	struct json_node *nodes; /* owned; [0] is the root */
 	uint32_t n_nodes, cap_nodes;
 	char *arena; /* owned */
@@ -111,20 +112,23 @@ static struct json_node *add_node(struct json *json, enum json_type type)
 	return node;
 }
 
+/* What an escape alone can still make: a NUL, or what is not UTF-8, as "\udc00" does. */
+static bool is_bad_text(struct json *json, const unsigned char *text, size_t len)
+{
+	if (memchr(text, '\0', len))
+		fail(json, JSON_E_NUL);
+	else if (!str_is_utf8((const char *)text, len, NULL))
+		fail(json, JSON_E_SYNTAX);
+	return json->error != JSON_OK;
+}
+
 /* NULL if it holds a NUL or is no UTF-8. */
 static const char *add_text(struct json *json, const unsigned char *text, size_t len)
 {
 	char *copy = json->arena + json->arena_used;
 
-	if (memchr(text, '\0', len)) {
-		fail(json, JSON_E_NUL);
+	if (json->has_escape && is_bad_text(json, text, len))
 		return NULL;
-	}
-	/* An escape alone can still make what is not UTF-8: "\udc00", half a surrogate pair. */
-	if (!str_is_utf8((const char *)text, len, NULL)) {
-		fail(json, JSON_E_SYNTAX);
-		return NULL;
-	}
 	assert(json->arena_used + len + 1 <= json->len + 2);
 	memcpy(copy, text, len);
 	copy[len] = '\0';
@@ -148,6 +152,8 @@ static bool has_half_pair(const struct json *json, size_t from, size_t to)
 {
 	const char *c = json->bytes + from, *end = json->bytes + to;
 
+	if (!json->has_escape)
+		return false;
 	while ((c = memchr(c, '\\', (size_t)(end - c)))) {
 		long unit = escaped_unit(c, end);
 		bool is_first = unit >= 0xd800 && unit < 0xdc00;
@@ -374,6 +380,7 @@ enum json_error json_parse(const char *bytes, size_t len, size_t max_bytes, stru
 
 	json->bytes = bytes;
 	json->len = len;
+	json->has_escape = memchr(bytes, '\\', len) != NULL;
 	json->arena = mem_new(len + 2, 1);
 	enum json_error error = run_parser(json);
 
@@ -477,10 +484,13 @@ bool json_has_text(const struct json *json, const char *text)
 }
 
 /* Where the string that begins at `from` has its closing quote. */
-static size_t string_end(const char *bytes, size_t from)
+static size_t string_end(const struct json *json, size_t from)
 {
+	const char *bytes = json->bytes;
 	size_t at = from + 1;
 
+	if (!json->has_escape)
+		return (size_t)((const char *)memchr(bytes + at, '"', json->len - at) - bytes);
 	while (bytes[at] != '"')
 		at += bytes[at] == '\\' ? 2 : 1;
 	return at;
@@ -494,7 +504,7 @@ void json_add_raw(const struct json *json, const struct json_node *node, struct 
 	buf_reserve(out, node->raw_to - node->raw_from);
 	for (size_t i = node->raw_from; i < node->raw_to; i++) {
 		if (bytes[i] == '"') {
-			i = string_end(bytes, i);
+			i = string_end(json, i);
 		} else if (is_white(bytes[i])) {
 			buf_add(out, bytes + run, i - run);
 			run = i + 1;
