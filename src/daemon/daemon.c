@@ -110,8 +110,8 @@ static void daemon_on_turn_end(void *arg)
 	retention_prune(&daemon->retention);
 	hooks_dispatch(daemon->hooks); /* claims, as rows */
 	/* then memory, then programs are started */
-	int r = journal_end_turn(daemon->journal,
-	        !daemon->is_stopping && !control_is_copying(daemon->control));
+	int r = journal_end_turn(
+	        daemon->journal, !daemon->is_stopping && !control_is_copying(daemon->control));
 
 	if (r < 0) {
 		daemon_fail(daemon, r);

@@ -21,8 +21,8 @@ struct journal {
 	journal_published_fn *published;
 	void *published_arg;
 	struct journal_change *first, **tail;
-	int error; /* first of this batch */
-	int fatal; /* found between two commits, returned by the next one */
+	int error;            /* first of this batch */
+	int fatal;            /* found between two commits, returned by the next one */
 	int64_t next_mono_ms; /* before it a batch that can wait is not committed */
 	bool is_urgent;       /* something of this batch cannot wait */
 	bool is_waiting;      /* the batch is of earlier turns */

@@ -24,7 +24,7 @@ enum { NODES_FIRST = 64, SORT_FROM = 16 };
 struct json {
 	const char *bytes; /* borrowed */
 	size_t len;
-	bool has_escape; /* a backslash anywhere: else each string is its text */
+	bool has_escape;         /* a backslash anywhere: else each string is its text */
 	struct json_node *nodes; /* owned; [0] is the root */
 	uint32_t n_nodes, cap_nodes;
 	char *arena; /* owned */
