@@ -1,80 +1,22 @@
-# fish completion of bulkwatch, made by "bulkwatch completion fish"
+# fish completion of bulkwatch, which itself says what may come next
 
-function __bulkwatch_jobs
-	bulkwatch list --limit 1000 2>/dev/null | cut -f 1,2 | tr '\t' '/'
+function __bulkwatch_complete
+	set -l words (commandline -opc)
+	set -l current "$(commandline -ct)"
+	set -e words[1]
+	set -l lines (bulkwatch completion fish -- $words $current 2>/dev/null)
+	set -l option (string match -r -- '^--[a-z-]+=' $current)
+	set -l value (string replace -r -- '^--[a-z-]+=' '' $current)
+	switch "$lines[1]"
+		case files
+			__fish_complete_path $value | string replace -r -- '^' "$option"
+		case directories
+			__fish_complete_directories $value '' | string replace -r -- '^' "$option"
+		case commands
+			__fish_complete_command
+		case words
+			printf '%s\n' $lines[2..-1]
+	end
 end
 
-function __bulkwatch_accounts
-	bulkwatch list --limit 1000 2>/dev/null | cut -f 1 | sort -u
-end
-
-complete -c bulkwatch -f
-complete -c bulkwatch -l runtime-dir -x -a '(__fish_complete_directories)' -d 'the sockets\' directory; default $BULKWATCH_RUNTIME_DIR, else /run/bulkwatch'
-complete -c bulkwatch -l json -d 'print JSON'
-complete -c bulkwatch -l help -s h -d 'show help, of a verb if there is one'
-complete -c bulkwatch -l version -s V -d 'print the version'
-complete -c bulkwatch -n __fish_use_subcommand -a status -d 'how the daemon, its accounts and its hooks are'
-complete -c bulkwatch -n __fish_use_subcommand -a list -d 'the jobs that are watched'
-complete -c bulkwatch -n '__fish_seen_subcommand_from list' -l account -s a -x -a '(__bulkwatch_accounts)' -d 'only the jobs of this account'
-complete -c bulkwatch -n '__fish_seen_subcommand_from list' -l state -s s -x -d 'only jobs in this state, such as "IN PROGRESS"'
-complete -c bulkwatch -n '__fish_seen_subcommand_from list' -l name -s n -x -d 'only jobs of this name'
-complete -c bulkwatch -n '__fish_seen_subcommand_from list' -l finished -d 'only finished jobs'
-complete -c bulkwatch -n '__fish_seen_subcommand_from list' -l unfinished -d 'only jobs that are not finished'
-complete -c bulkwatch -n '__fish_seen_subcommand_from list' -l limit -x -d 'at most so many jobs; default: all'
-complete -c bulkwatch -n __fish_use_subcommand -a show -d 'all about one job'
-complete -c bulkwatch -n '__fish_seen_subcommand_from show' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a history -d 'what happened to one job'
-complete -c bulkwatch -n '__fish_seen_subcommand_from history' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a why -d 'when a job is polled next, and for which reasons'
-complete -c bulkwatch -n '__fish_seen_subcommand_from why' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a wait -d 'wait until jobs are finished'
-complete -c bulkwatch -n '__fish_seen_subcommand_from wait' -l all -d 'until all are finished: the default'
-complete -c bulkwatch -n '__fish_seen_subcommand_from wait' -l any -d 'until one is finished'
-complete -c bulkwatch -n '__fish_seen_subcommand_from wait' -l timeout -s t -x -d 'no longer than this, such as 90s or 1h30m; default: for ever'
-complete -c bulkwatch -n '__fish_seen_subcommand_from wait' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a watch -d 'show events as they happen'
-complete -c bulkwatch -n '__fish_seen_subcommand_from watch' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a events -d 'what happened, to all jobs and accounts'
-complete -c bulkwatch -n '__fish_seen_subcommand_from events' -l after -x -d 'only events after this one; default 0: from the first'
-complete -c bulkwatch -n '__fish_seen_subcommand_from events' -l type -s t -x -a 'job.watched job.added job.queued job.in_progress job.completed job.failed job.lost job.overdue job.unknown_state job.unwatched account.paused account.resumed hook.dead' -d 'only these types: a list with commas; job.* is all of jobs'
-complete -c bulkwatch -n '__fish_seen_subcommand_from events' -l account -s a -x -a '(__bulkwatch_accounts)' -d 'only events of this account'
-complete -c bulkwatch -n '__fish_seen_subcommand_from events' -l follow -s f -d 'go on with events as they happen, until interrupted'
-complete -c bulkwatch -n '__fish_seen_subcommand_from events' -l limit -x -d 'at most so many events'
-complete -c bulkwatch -n __fish_use_subcommand -a add -d 'watch another job'
-complete -c bulkwatch -n '__fish_seen_subcommand_from add' -l name -s n -x -d 'a name for it'
-complete -c bulkwatch -n '__fish_seen_subcommand_from add' -a '(__bulkwatch_accounts)'
-complete -c bulkwatch -n __fish_use_subcommand -a remove -d 'watch jobs no longer'
-complete -c bulkwatch -n '__fish_seen_subcommand_from remove' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a pause -d 'stop polling jobs until they are resumed'
-complete -c bulkwatch -n '__fish_seen_subcommand_from pause' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a resume -d 'poll paused jobs again'
-complete -c bulkwatch -n '__fish_seen_subcommand_from resume' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a poll -d 'poll jobs now'
-complete -c bulkwatch -n '__fish_seen_subcommand_from poll' -a '(__bulkwatch_jobs)'
-complete -c bulkwatch -n __fish_use_subcommand -a hooks -d 'the hooks, or a test of one'
-complete -c bulkwatch -n '__fish_seen_subcommand_from hooks' -l event -x -d 'of test: with this event, not with a made-up one'
-complete -c bulkwatch -n '__fish_seen_subcommand_from hooks' -a 'test'
-complete -c bulkwatch -n __fish_use_subcommand -a deliveries -d 'what was sent to hooks, another try, or the past anew'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -l state -s s -x -a 'pending running delivered dead' -d 'only those in this state: pending, running, delivered, dead'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -l dead -d 'only those that were given up: --state dead'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -l hook -x -d 'only those to this hook'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -l limit -x -d 'at most so many, the newest; default: all'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -l all-dead -d 'of retry: all that are dead'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -l since -x -d 'of replay: the first event\'s seq'
-complete -c bulkwatch -n '__fish_seen_subcommand_from deliveries' -a 'show retry replay'
-complete -c bulkwatch -n __fish_use_subcommand -a consume -d 'run a program for each event, from where NAME stopped'
-complete -c bulkwatch -n '__fish_seen_subcommand_from consume' -l type -s t -x -a 'job.watched job.added job.queued job.in_progress job.completed job.failed job.lost job.overdue job.unknown_state job.unwatched account.paused account.resumed hook.dead' -d 'only these types: a list with commas; job.* is all of jobs'
-complete -c bulkwatch -n '__fish_seen_subcommand_from consume' -l state-dir -x -a '(__fish_complete_directories)' -d 'where its position is kept; default $STATE_DIRECTORY'
-complete -c bulkwatch -n '__fish_seen_subcommand_from consume' -l after -x -d 'a new name begins after this event; default 0: with the first'
-complete -c bulkwatch -n '__fish_seen_subcommand_from consume' -l skip-pruned -d 'go on where events are gone that it did not get'
-complete -c bulkwatch -n '__fish_seen_subcommand_from consume' -l exec -d 'the rest is the program, and its arguments'
-complete -c bulkwatch -n __fish_use_subcommand -a plan -d 'what polls will cost, and with another polls_per_job'
-complete -c bulkwatch -n '__fish_seen_subcommand_from plan' -l account -s a -x -a '(__bulkwatch_accounts)' -d 'only this account'
-complete -c bulkwatch -n __fish_use_subcommand -a doctor -d 'look for what is wrong'
-complete -c bulkwatch -n __fish_use_subcommand -a config -d 'check the configuration, show it with every default, or what a reload would change'
-complete -c bulkwatch -n '__fish_seen_subcommand_from config' -a 'check show diff' -F
-complete -c bulkwatch -n __fish_use_subcommand -a reload -d 'have the daemon read its configuration again'
-complete -c bulkwatch -n __fish_use_subcommand -a backup -d 'copy the daemon\'s database into a new file'
-complete -c bulkwatch -n '__fish_seen_subcommand_from backup' -F
-complete -c bulkwatch -n __fish_use_subcommand -a completion -d 'print the completion script of a shell'
-complete -c bulkwatch -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
+complete -c bulkwatch -f -a '(__bulkwatch_complete)'

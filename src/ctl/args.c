@@ -47,6 +47,28 @@ static int letter_index(const struct option_spec *table, char letter)
 	return -1;
 }
 
+const struct option_spec *args_find_option(const struct verb *verb, const char *name, size_t len)
+{
+	const struct option_spec *own = verb ? verb->options : NULL;
+	int i = option_index(own, name, len);
+
+	if (i >= 0)
+		return &own[i];
+	i = option_index(global_options, name, len);
+	return i >= 0 ? &global_options[i] : NULL;
+}
+
+const struct option_spec *args_find_letter(const struct verb *verb, char letter)
+{
+	const struct option_spec *own = verb ? verb->options : NULL;
+	int i = letter_index(own, letter);
+
+	if (i >= 0)
+		return &own[i];
+	i = letter_index(global_options, letter);
+	return i >= 0 ? &global_options[i] : NULL;
+}
+
 static int refuse_option(const struct args *args, const char *name)
 {
 	const struct option_spec *tables[] = {

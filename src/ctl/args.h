@@ -35,6 +35,10 @@ struct args {
 int args_parse(struct args *args, int argc, const char *const *argv);
 void args_deinit(struct args *args);
 
+/* The verb's own or a global one; NULL if there is none. The verb may be NULL. */
+const struct option_spec *args_find_option(const struct verb *verb, const char *name, size_t len);
+const struct option_spec *args_find_letter(const struct verb *verb, char letter);
+
 /* The option's value, "" for a flag that is set, NULL if it is not given. It must be in the table.
  */
 const char *args_global(const struct args *args, const char *name);

@@ -1,386 +1,387 @@
-/*
- * bulkwatch completion: the scripts of bash, zsh and fish, made from the table of verbs. What it
- * prints is what stands in completions/ (a test compares them).
- *
- * Jobs and accounts are completed by asking the daemon, in silence when there is none.
- */
+#include "ctl/completion.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "core/event.h"
-#include "ctl/commands.h"
+#include "ctl/args.h"
+#include "ctl/jobs.h"
 #include "ctl/verbs.h"
-#include "util/buf.h"
+#include "util/clock.h"
 #include "util/mem.h"
+#include "util/str.h"
 
-#define LIST_COMMAND     "bulkwatch list --limit 1000 2>/dev/null"
-#define JOBS_COMMAND     LIST_COMMAND " | cut -f 1,2 | tr '\\t' '/'"
-#define ACCOUNTS_COMMAND LIST_COMMAND " | cut -f 1 | sort -u"
+/* Nobody waits longer for a completion, nor reads more of it. */
+enum { ASK_MS = 2000, JOBS_MAX = 1000 };
 
-/* Where the values of an option come from: told by the name of its argument. */
-enum source {
-	SOURCE_NONE,
-	SOURCE_DIR,
-	SOURCE_FILE,
-	SOURCE_ACCOUNT,
-	SOURCE_JOB,
-	SOURCE_TYPE,
-	SOURCE_WORDS
+/* Where the cursor stands. */
+struct completer {
+	struct ctl ctl; /* with the runtime directory that the words name */
+	enum completion_shell shell;
+	const char *current;
+	const char *prefix; /* of current, which each word printed begins with: "--account=" */
+	size_t prefix_len;
+	const struct verb *verb;          /* NULL: not yet */
+	const struct option_spec *option; /* current is its value */
+	const char *first;                /* operand */
+	size_t n_operands;
+	bool is_ended; /* no more options */
 };
 
-static enum source source_of_option(const struct option_spec *option)
+/* ---- printing ---- */
+
+/* What bash takes for the end of a word, or something of its own. Blanks are as people write them.
+ */
+static bool is_plain(const char *text)
+{
+	return !strpbrk(text, "\"'`\\$&;|<>()*?[]{}!#~:=@\t\n");
+}
+
+static void add_escaped(struct buf *line, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == ' ')
+			buf_addc(line, '\\');
+		buf_addc(line, *text);
+	}
+}
+
+static void print_for_bash(const struct completer *at, const char *text)
+{
+	cleanup(buf_deinit) struct buf line = {0};
+	bool is_option = at->prefix_len > 0 && at->prefix[0] == '-';
+
+	/* It has cut an option off itself. */
+	if (!is_option)
+		buf_add(&line, at->prefix, at->prefix_len);
+	add_escaped(&line, text);
+	if (is_plain(text) &&
+	        str_has_prefix(buf_str(&line), at->current + (is_option ? at->prefix_len : 0)))
+		printf("%s\n", buf_str(&line));
+}
+
+static void print_word(const struct completer *at, const char *text, const char *meaning)
+{
+	cleanup(buf_deinit) struct buf safe = {0};
+
+	if (at->shell == COMPLETION_BASH) {
+		print_for_bash(at, text);
+		return;
+	}
+	buf_add(&safe, at->prefix, at->prefix_len);
+	text_add_safe(&safe, text, true);
+	if (meaning && *meaning) {
+		buf_addc(&safe, '\t');
+		text_add_safe(&safe, meaning, true);
+	}
+	printf("%s\n", buf_str(&safe));
+}
+
+static void print_words(const struct completer *at, const char *words)
+{
+	while (*words) {
+		size_t len = strcspn(words, " ");
+		cleanup(mem_free_p) char *word = mem_strndup(words, len);
+
+		print_word(at, word, NULL);
+		words += len + strspn(words + len, " ");
+	}
+}
+
+static void print_options(const struct completer *at, const struct option_spec *options)
+{
+	for (; options && options->name; options++) {
+		cleanup(mem_free_p) char *name = mem_printf("--%s", options->name);
+
+		print_word(at, name, options->help);
+	}
+}
+
+static void print_verbs(const struct completer *at)
+{
+	for (size_t i = 0; i < n_verbs; i++)
+		print_word(at, verbs[i].name, verbs[i].summary);
+}
+
+/* ---- what the daemon knows ---- */
+
+/* The list `name` of the answer, its elements' `key`, with what two other members say. */
+static void print_list(const struct completer *at, const char *path, const char *name,
+        const char *key, const char *const meanings[2])
+{
+	cleanup(client_free_p) struct client *client = client_new(&at->ctl, SOCKET_QUERY);
+	cleanup(answer_deinit) struct answer answer = {0};
+	cleanup(json_free_p) struct json *json = NULL;
+	struct client_request request = {.path = path, .timeout_ms = ASK_MS};
+
+	if (!client || client_ask(client, &request, &answer) != CTL_OK ||
+	        answer_parse(&answer, &json) != CTL_OK)
+		return;
+	const struct json_node *node = json_first(json, json_get(json, json_root(json), name));
+
+	for (; node; node = json_next(json, node)) {
+		const char *word = json_get_string(json, node, key);
+		const char *one = json_get_string(json, node, meanings[0]);
+		const char *two = json_get_string(json, node, meanings[1]);
+		cleanup(mem_free_p) char *meaning = mem_printf(
+		        "%s%s%s", one ? one : "", one && two ? ", " : "", two ? two : "");
+
+		if (word)
+			print_word(at, word, meaning);
+	}
+}
+
+/* By account/id, and by the name if it has one. */
+static void print_job(
+        const struct completer *at, const struct json *json, const struct json_node *node)
+{
+	const char *account = json_get_string(json, node, "account");
+	const char *id = json_get_string(json, node, "id");
+	const char *name = json_get_string(json, node, "name");
+	const char *state = json_get_string(json, node, "state");
+
+	if (!account || !id)
+		return;
+	cleanup(mem_free_p) char *path = mem_printf("%s/%s", account, id);
+	cleanup(mem_free_p) char *meaning = mem_printf(
+	        "%s%s%s", name ? name : "", name && state ? ", " : "", state ? state : "");
+
+	print_word(at, path, meaning);
+	if (name)
+		print_word(at, name, path);
+}
+
+static void print_jobs(const struct completer *at)
+{
+	cleanup(client_free_p) struct client *client = client_new(&at->ctl, SOCKET_QUERY);
+	const char *slash = strchr(at->current, '/');
+	int64_t until_mono_ms = clock_now().mono_ms + ASK_MS;
+	struct jobs_pager pager;
+
+	if (!client)
+		return;
+	jobs_pager_init(&pager, client);
+	pager.timeout_ms = ASK_MS;
+	if (slash) {
+		cleanup(mem_free_p) char *account =
+		        mem_strndup(at->current, (size_t)(slash - at->current));
+
+		query_add(&pager.filter, "account", account);
+	}
+	for (int n = 0; n < JOBS_MAX && !pager.is_last; n += JOBS_PAGE) {
+		if (clock_now().mono_ms >= until_mono_ms ||
+		        jobs_pager_next(&pager, JOBS_MAX) != CTL_OK)
+			break;
+		const struct json_node *node =
+		        json_first(pager.json, json_get(pager.json, json_root(pager.json), "jobs"));
+
+		for (; node; node = json_next(pager.json, node))
+			print_job(at, pager.json, node);
+	}
+	jobs_pager_deinit(&pager);
+}
+
+/* ---- what there is at a place ---- */
+
+static void print_operand(const struct completer *at, enum operand_kind kind)
+{
+	static const char *const account[2] = {"datacenter", "state"};
+	static const char *const hook[2] = {"state", "webhook"};
+	static const char *const delivery[2] = {"hook", "job_id"};
+	bool wants_dead = str_is_equal(at->first, "retry");
+
+	if (kind == OPERAND_FILE || kind == OPERAND_COMMAND) {
+		printf("%s\n", kind == OPERAND_FILE ? "files" : "commands");
+		return;
+	}
+	printf("words\n");
+	switch (kind) {
+	case OPERAND_JOB:
+		print_jobs(at);
+		break;
+	case OPERAND_ACCOUNT:
+		print_list(at, "/v1/accounts", "accounts", "name", account);
+		break;
+	case OPERAND_HOOK:
+		print_list(at, "/v1/hooks", "hooks", "name", hook);
+		break;
+	case OPERAND_DELIVERY:
+		print_list(at, wants_dead ? "/v1/deliveries?state=dead" : "/v1/deliveries",
+		        "deliveries", "id", delivery);
+		break;
+	case OPERAND_WORD:
+		print_words(at, at->verb->words);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Of a list with commas the last one. */
+static void print_types(struct completer *at)
+{
+	const char *comma = strrchr(at->current, ',');
+
+	if (comma) {
+		at->prefix = at->current;
+		at->prefix_len = (size_t)(comma + 1 - at->current);
+	}
+	printf("words\n");
+	print_word(at, "job.*", "all of jobs");
+	for (int type = EVENT_NONE + 1; type < EVENT_TYPES; type++)
+		print_word(at, event_type_name((enum event_type)type), NULL);
+}
+
+/* The states that Zoho's documents have, and ours. */
+#define STATES "PENDING ADDED QUEUED COMPLETED FAILURE LOST"
+
+static void print_value(struct completer *at)
 {
 	static const struct {
 		const char *argument;
-		enum source source;
-	} sources[] = {{"DIR", SOURCE_DIR}, {"FILE", SOURCE_FILE}, {"ACCOUNT", SOURCE_ACCOUNT},
-	        {"JOB", SOURCE_JOB}, {"TYPE", SOURCE_TYPE}};
+		enum operand_kind kind;
+	} kinds[] = {{"ACCOUNT", OPERAND_ACCOUNT}, {"JOB", OPERAND_JOB}, {"HOOK", OPERAND_HOOK},
+	        {"FILE", OPERAND_FILE}};
+	const struct option_spec *option = at->option;
 
-	for (size_t i = 0; i < ARRAY_LEN(sources); i++) {
-		if (strcmp(option->argument, sources[i].argument) == 0)
-			return sources[i].source;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		if (strcmp(option->argument, kinds[i].argument) == 0) {
+			print_operand(at, kinds[i].kind);
+			return;
+		}
 	}
-	return option->words ? SOURCE_WORDS : SOURCE_NONE;
-}
-
-static enum source source_of_verb(const struct verb *verb)
-{
-	switch (verb->operand) {
-	case OPERAND_JOB:
-		return SOURCE_JOB;
-	case OPERAND_ACCOUNT:
-		return SOURCE_ACCOUNT;
-	case OPERAND_FILE:
-		return SOURCE_FILE;
-	case OPERAND_WORD:
-	case OPERAND_WORD_FILE:
-		return SOURCE_WORDS;
-	case OPERAND_NONE:
-		break;
+	if (strcmp(option->argument, "TYPE") == 0) {
+		print_types(at);
+		return;
 	}
-	return SOURCE_NONE;
-}
-
-static void print_event_types(void)
-{
-	for (int type = EVENT_NONE + 1; type < EVENT_TYPES; type++)
-		printf("%s%s", type > EVENT_NONE + 1 ? " " : "",
-		        event_type_name((enum event_type)type));
-}
-
-/* In single quotes; quote is how the shell writes one within them. */
-static void print_quoted(const char *text, const char *quote)
-{
-	putchar('\'');
-	for (; *text; text++) {
-		if (*text == '\'')
-			fputs(quote, stdout);
-		else
-			putchar(*text);
+	if (strcmp(option->argument, "DIR") == 0) {
+		printf("directories\n");
+		return;
 	}
-	putchar('\'');
-}
-
-#define QUOTE_POSIX "'\\''"
-#define QUOTE_FISH  "\\'"
-
-static void print_functions(void)
-{
-	printf("_bulkwatch_jobs() {\n\t" JOBS_COMMAND "\n}\n\n"
-	       "_bulkwatch_accounts() {\n\t" ACCOUNTS_COMMAND "\n}\n\n");
-}
-
-static void print_case_label(const struct option_spec *option)
-{
-	printf("\t\t--%s", option->name);
-	if (option->letter)
-		printf(" | -%c", option->letter);
-	printf(")");
-}
-
-/* ---- bash ---- */
-
-static void print_bash_source(enum source source, const char *words)
-{
-	switch (source) {
-	case SOURCE_NONE:
-		break;
-	case SOURCE_DIR:
-		printf(" compopt -o dirnames");
-		break;
-	case SOURCE_FILE:
-		printf(" compopt -o default");
-		break;
-	case SOURCE_ACCOUNT:
-		printf(" words=$(_bulkwatch_accounts)");
-		break;
-	case SOURCE_JOB:
-		printf(" words=$(_bulkwatch_jobs)");
-		break;
-	case SOURCE_TYPE:
-		printf(" words='");
-		print_event_types();
-		printf("'");
-		break;
-	case SOURCE_WORDS:
-		printf(" words='%s'", words);
-		break;
+	printf("words\n");
+	if (option->words) {
+		print_words(at, option->words);
+	} else if (strcmp(option->argument, "STATE") == 0) {
+		print_words(at, STATES);
+		print_word(at, "IN PROGRESS", NULL);
 	}
 }
 
-static void print_bash_values(const struct option_spec *options)
+/* "--option=value", where current is that. */
+static bool is_value(struct completer *at)
 {
-	for (; options && options->name; options++) {
-		if (!options->argument)
+	const char *equals = strchr(at->current, '=');
+
+	if (at->is_ended || !equals || !str_has_prefix(at->current, "--"))
+		return false;
+	at->option =
+	        args_find_option(at->verb, at->current + 2, (size_t)(equals - at->current) - 2);
+	at->prefix = at->current;
+	at->prefix_len = (size_t)(equals + 1 - at->current);
+	return at->option && at->option->argument;
+}
+
+static void print_all(struct completer *at)
+{
+	const struct verb *verb = at->verb;
+
+	if (at->option || is_value(at)) {
+		print_value(at);
+	} else if (!at->is_ended && at->current[0] == '-') {
+		printf("words\n");
+		print_options(at, verb ? verb->options : NULL);
+		print_options(at, global_options);
+	} else if (!verb) {
+		printf("words\n");
+		print_verbs(at);
+	} else if (verb->last_option && !at->is_ended) {
+		printf("words\n");
+		print_options(at, verb->options);
+	} else if (at->n_operands >= verb->max_operands) {
+		printf("words\n");
+	} else {
+		print_operand(at, at->n_operands == 0 ? verb->operand : verb->others);
+	}
+}
+
+/* ---- reading the words before ---- */
+
+/* Takes one; true if the next is the value of an option. */
+static bool take_option(struct completer *at, const char *word)
+{
+	const char *name = word + strspn(word, "-");
+	size_t len = strcspn(name, "=");
+	const struct option_spec *option = word[1] == '-' ? args_find_option(at->verb, name, len)
+	                                                  : args_find_letter(at->verb, word[1]);
+
+	if (!option)
+		return false;
+	if (at->verb && at->verb->last_option && strcmp(at->verb->last_option, option->name) == 0)
+		at->is_ended = true;
+	if (word[1] == '-' && name[len] == '=' && strcmp(option->name, "runtime-dir") == 0)
+		at->ctl.runtime_dir = name + len + 1;
+	at->option = option;
+	return option->argument && name[len] != '=' && (word[1] == '-' || !word[2]);
+}
+
+static void take_word(struct completer *at, const char *word)
+{
+	if (at->option) {
+		if (strcmp(at->option->name, "runtime-dir") == 0)
+			at->ctl.runtime_dir = word;
+		at->option = NULL;
+	} else if (!at->is_ended && strcmp(word, "--") == 0) {
+		at->is_ended = true;
+	} else if (!at->is_ended && word[0] == '-' && word[1]) {
+		if (!take_option(at, word))
+			at->option = NULL;
+	} else if (!at->verb) {
+		at->verb = verb_find(word);
+	} else if (at->n_operands++ == 0) {
+		at->first = word;
+	}
+}
+
+/* bash has made three words of "--option=value". */
+static char **join_words(const char *const *words, size_t *n_words)
+{
+	char **joined = mem_new(*n_words + 1, sizeof(*joined));
+	size_t n = 0;
+
+	for (size_t i = 0; i < *n_words; i++) {
+		bool is_equals =
+		        n > 0 && strcmp(words[i], "=") == 0 && str_has_prefix(joined[n - 1], "--");
+
+		if (!is_equals) {
+			joined[n++] = mem_strdup(words[i]);
 			continue;
-		print_case_label(options);
-		print_bash_source(source_of_option(options), options->words);
-		printf(" ;;\n");
-	}
-}
-
-static void print_option_names(const struct option_spec *options)
-{
-	for (; options && options->name; options++)
-		printf(" --%s", options->name);
-}
-
-static void print_bash_verb(const struct verb *verb)
-{
-	printf("\t%s)\n\t\tcase $prev in\n", verb->name);
-	print_bash_values(verb->options);
-	print_bash_values(global_options);
-	printf("\t\t*)\n\t\t\t");
-	if (verb->operand == OPERAND_WORD_FILE)
-		printf("[[ $prev == \"$verb\" ]] || compopt -o default\n\t\t\t");
-	printf("case $cur in\n\t\t\t-*) words='");
-	print_option_names(verb->options);
-	print_option_names(global_options);
-	printf("' ;;\n\t\t\t*)");
-	print_bash_source(source_of_verb(verb), verb->words);
-	printf(" ;;\n\t\t\tesac\n\t\t\t;;\n\t\tesac\n\t\t;;\n");
-}
-
-static void print_bash(void)
-{
-	printf("# bash completion of bulkwatch, made by \"bulkwatch completion bash\"\n\n");
-	print_functions();
-	printf("_bulkwatch() {\n"
-	       "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-	       "\tlocal verb='' words='' i\n"
-	       "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	       "\t\tcase ${COMP_WORDS[i]} in\n"
-	       "\t\t--runtime-dir) ((i++)) ;;\n"
-	       "\t\t-*) ;;\n"
-	       "\t\t*)\n\t\t\tverb=${COMP_WORDS[i]}\n\t\t\tbreak\n\t\t\t;;\n"
-	       "\t\tesac\n"
-	       "\tdone\n"
-	       "\tcase $verb in\n"
-	       "\t'')\n\t\tcase $prev in\n");
-	print_bash_values(global_options);
-	printf("\t\t*) words='");
-	for (size_t i = 0; i < n_verbs; i++)
-		printf("%s%s", i > 0 ? " " : "", verbs[i].name);
-	print_option_names(global_options);
-	printf("' ;;\n\t\tesac\n\t\t;;\n");
-	for (size_t i = 0; i < n_verbs; i++)
-		print_bash_verb(&verbs[i]);
-	printf("\tesac\n"
-	       "\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n"
-	       "}\n\n"
-	       "complete -F _bulkwatch bulkwatch\n");
-}
-
-/* ---- zsh ---- */
-
-static void print_zsh_source(enum source source, const char *words)
-{
-	switch (source) {
-	case SOURCE_NONE:
-		break;
-	case SOURCE_DIR:
-		printf(" _files -/");
-		break;
-	case SOURCE_FILE:
-		printf(" _files");
-		break;
-	case SOURCE_ACCOUNT:
-		printf(" compadd -- ${(f)\"$(_bulkwatch_accounts)\"}");
-		break;
-	case SOURCE_JOB:
-		printf(" compadd -- ${(f)\"$(_bulkwatch_jobs)\"}");
-		break;
-	case SOURCE_TYPE:
-		printf(" compadd -- ");
-		print_event_types();
-		break;
-	case SOURCE_WORDS:
-		printf(" compadd -- %s", words);
-		break;
-	}
-}
-
-static void print_zsh_values(const struct option_spec *options)
-{
-	for (; options && options->name; options++) {
-		if (!options->argument)
-			continue;
-		print_case_label(options);
-		print_zsh_source(source_of_option(options), options->words);
-		printf(" ;;\n");
-	}
-}
-
-static void print_zsh_options(const char *indent, const struct option_spec *options)
-{
-	for (; options && options->name; options++) {
-		cleanup(mem_free_p) char *item =
-		        mem_printf("--%s:%s", options->name, options->help);
-
-		printf("%s", indent);
-		print_quoted(item, QUOTE_POSIX);
-		printf("\n");
-	}
-}
-
-static void print_zsh_verb(const struct verb *verb)
-{
-	printf("\t%s)\n\t\tcase ${words[CURRENT-1]} in\n", verb->name);
-	print_zsh_values(verb->options);
-	print_zsh_values(global_options);
-	printf("\t\t*)\n\t\t\toptions=(\n");
-	print_zsh_options("\t\t\t\t", verb->options);
-	print_zsh_options("\t\t\t\t", global_options);
-	printf("\t\t\t)\n\t\t\t_describe -o option options\n\t\t\t");
-	if (verb->operand == OPERAND_WORD_FILE)
-		printf("[[ ${words[CURRENT-1]} == $verb ]] || _files\n\t\t\t");
-	print_zsh_source(source_of_verb(verb), verb->words);
-	printf("\n\t\t\t;;\n\t\tesac\n\t\t;;\n");
-}
-
-static void print_zsh(void)
-{
-	printf("#compdef bulkwatch\n"
-	       "# zsh completion of bulkwatch, made by \"bulkwatch completion zsh\"\n\n");
-	print_functions();
-	printf("_bulkwatch() {\n\tlocal verb i\n\tlocal -a verbs options\n\tverbs=(\n");
-	for (size_t i = 0; i < n_verbs; i++) {
-		cleanup(mem_free_p) char *item =
-		        mem_printf("%s:%s", verbs[i].name, verbs[i].summary);
-
-		printf("\t\t");
-		print_quoted(item, QUOTE_POSIX);
-		printf("\n");
-	}
-	printf("\t)\n\toptions=(\n");
-	print_zsh_options("\t\t", global_options);
-	printf("\t)\n"
-	       "\tfor ((i = 2; i < CURRENT; i++)); do\n"
-	       "\t\tcase ${words[i]} in\n"
-	       "\t\t--runtime-dir) ((i++)) ;;\n"
-	       "\t\t-*) ;;\n"
-	       "\t\t*)\n\t\t\tverb=${words[i]}\n\t\t\tbreak\n\t\t\t;;\n"
-	       "\t\tesac\n"
-	       "\tdone\n"
-	       "\tcase $verb in\n"
-	       "\t'')\n\t\tcase ${words[CURRENT-1]} in\n");
-	print_zsh_values(global_options);
-	printf("\t\t*)\n\t\t\t_describe verb verbs\n\t\t\t_describe -o option options\n\t\t\t;;\n"
-	       "\t\tesac\n\t\t;;\n");
-	for (size_t i = 0; i < n_verbs; i++)
-		print_zsh_verb(&verbs[i]);
-	printf("\tesac\n}\n\n"
-	       "if [[ ${funcstack[1]} == _bulkwatch ]]; then\n\t_bulkwatch \"$@\"\n"
-	       "else\n\tcompdef _bulkwatch bulkwatch\nfi\n");
-}
-
-/* ---- fish ---- */
-
-static void print_fish_source(enum source source, const char *words)
-{
-	switch (source) {
-	case SOURCE_NONE:
-		break;
-	case SOURCE_DIR:
-		printf(" -a '(__fish_complete_directories)'");
-		break;
-	case SOURCE_FILE:
-		printf(" -F");
-		break;
-	case SOURCE_ACCOUNT:
-		printf(" -a '(__bulkwatch_accounts)'");
-		break;
-	case SOURCE_JOB:
-		printf(" -a '(__bulkwatch_jobs)'");
-		break;
-	case SOURCE_TYPE:
-		printf(" -a '");
-		print_event_types();
-		printf("'");
-		break;
-	case SOURCE_WORDS:
-		printf(" -a '%s'", words);
-		break;
-	}
-}
-
-static void print_fish_options(const char *condition, const struct option_spec *options)
-{
-	for (; options && options->name; options++) {
-		printf("complete -c bulkwatch%s -l %s", condition, options->name);
-		if (options->letter)
-			printf(" -s %c", options->letter);
-		if (options->argument) {
-			enum source source = source_of_option(options);
-
-			printf(source == SOURCE_FILE ? " -r" : " -x");
-			print_fish_source(source, options->words);
 		}
-		printf(" -d ");
-		print_quoted(options->help, QUOTE_FISH);
-		printf("\n");
+		char *whole =
+		        mem_printf("%s=%s", joined[n - 1], i + 1 < *n_words ? words[i + 1] : "");
+
+		free(joined[n - 1]);
+		joined[n - 1] = whole;
+		i++;
 	}
+	*n_words = n;
+	return joined;
 }
 
-static void print_fish(void)
+void completion_print(const struct ctl *ctl, enum completion_shell shell, const char *const *words,
+        size_t n_words)
 {
-	printf("# fish completion of bulkwatch, made by \"bulkwatch completion fish\"\n\n"
-	       "function __bulkwatch_jobs\n\t" JOBS_COMMAND "\nend\n\n"
-	       "function __bulkwatch_accounts\n\t" ACCOUNTS_COMMAND "\nend\n\n"
-	       "complete -c bulkwatch -f\n");
-	print_fish_options("", global_options);
-	for (size_t i = 0; i < n_verbs; i++) {
-		const struct verb *verb = &verbs[i];
-		enum source source = source_of_verb(verb);
-		cleanup(mem_free_p) char *condition =
-		        mem_printf(" -n '__fish_seen_subcommand_from %s'", verb->name);
+	char **joined = join_words(words, &n_words);
+	struct completer at = {
+	        .ctl = *ctl,
+	        .shell = shell,
+	        .prefix = "",
+	        .current = n_words > 0 ? joined[n_words - 1] : "",
+	};
 
-		printf("complete -c bulkwatch -n __fish_use_subcommand -a %s -d ", verb->name);
-		print_quoted(verb->summary, QUOTE_FISH);
-		printf("\n");
-		print_fish_options(condition, verb->options);
-		if (source != SOURCE_NONE) {
-			printf("complete -c bulkwatch%s", condition);
-			print_fish_source(source, verb->words);
-			printf("%s\n", verb->operand == OPERAND_WORD_FILE ? " -F" : "");
-		}
-	}
-}
-
-int cmd_completion(struct ctl *ctl, const struct args *args)
-{
-	static const struct {
-		const char *shell;
-		void (*print)(void);
-	} shells[] = {{"bash", print_bash}, {"zsh", print_zsh}, {"fish", print_fish}};
-
-	(void)ctl;
-	for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
-		if (strcmp(args->operands[0], shells[i].shell) == 0) {
-			shells[i].print();
-			return CTL_OK;
-		}
-	}
-	/* The table of verbs lets nothing else through, but this one must name the same shells. */
-	return args_refuse(args, "no completion for \"%s\"", args->operands[0]);
+	for (size_t i = 0; i + 1 < n_words; i++)
+		take_word(&at, joined[i]);
+	print_all(&at);
+	for (size_t i = 0; i < n_words; i++)
+		free(joined[i]);
+	free(joined);
 }

@@ -50,8 +50,9 @@ static int jobs_pager_ask(struct jobs_pager *pager, int64_t limit)
 	snprintf(number, sizeof(number), "%" PRId64, limit);
 	query_add(&path, "limit", number);
 	query_add(&path, "after", pager->after);
-	code = client_ask(
-	        pager->client, &(struct client_request){.path = buf_str(&path)}, &pager->answer);
+	struct client_request request = {.path = buf_str(&path), .timeout_ms = pager->timeout_ms};
+
+	code = client_ask(pager->client, &request, &pager->answer);
 	buf_deinit(&path);
 	return code;
 }

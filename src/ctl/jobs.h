@@ -18,6 +18,7 @@ struct jobs_pager {
 	struct client *client; /* borrowed */
 	struct buf filter;     /* the path with its filters, without limit and after */
 	char *after;           /* owned; NULL = from the first */
+	int64_t timeout_ms;    /* for a page; 0 = the client's */
 	int64_t page;          /* jobs asked for at once; halved when an answer is too large */
 	struct answer answer;
 	struct json *json; /* the page, or NULL */

@@ -16,8 +16,10 @@ enum operand_kind {
 	OPERAND_JOB,
 	OPERAND_ACCOUNT,
 	OPERAND_FILE,
-	OPERAND_WORD,      /* one of words */
-	OPERAND_WORD_FILE, /* one of words, then a file */
+	OPERAND_HOOK,
+	OPERAND_DELIVERY,
+	OPERAND_COMMAND, /* then its arguments */
+	OPERAND_WORD,    /* one of words */
 };
 
 struct verb {
@@ -26,8 +28,8 @@ struct verb {
 	const char *summary;               /* one line, a sentence without its dot */
 	const char *about;                 /* some lines more for the verb's own --help */
 	const struct option_spec *options; /* ended by an empty one; NULL = none */
-	enum operand_kind operand;
-	const char *words; /* of OPERAND_WORD, separated by blanks */
+	enum operand_kind operand, others; /* the first; those after it */
+	const char *words;                 /* of OPERAND_WORD, separated by blanks */
 	size_t min_operands, max_operands;
 	bool has_no_json;
 	const char *last_option; /* a flag: what follows it are operands alone; NULL = none */

@@ -90,27 +90,6 @@ class Documents(Case):
             with open(os.path.join(ROOT, "completions", shell, name), encoding="utf-8") as script:
                 self.assertEqual(self.run_ctl("completion", shell)[0], script.read(), shell)
 
-    def complete(self, *words):
-        """What bash offers for the last of the words."""
-        script = os.path.join(ROOT, "completions/bash/bulkwatch")
-        program = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
-                   'compopt() { :; }; _bulkwatch; printf "%s\\n" "${COMPREPLY[@]}"')
-        path = os.path.dirname(BINARY) + ":" + os.environ["PATH"]
-        done = subprocess.run(["bash", "-c", program, "bash", script, *words],
-                              env=self.environment(PATH=path), capture_output=True,
-                              timeout=DEADLINE, check=True)
-        return done.stdout.decode().split()
-
-    def test_bash_completes(self):
-        self.daemon.jobs = [job("acme-eu", "1"), job("other", "2")]
-        self.assertEqual(self.complete("bulkwatch", "sta"), ["status"])
-        self.assertEqual(self.complete("bulkwatch", "show", "acme"), ["acme-eu/1"])
-        self.assertEqual(self.complete("bulkwatch", "list", "--fin"), ["--finished"])
-        self.assertEqual(self.complete("bulkwatch", "list", "--account", "o"), ["other"])
-        self.assertEqual(self.complete("bulkwatch", "config", "ch"), ["check"])
-        self.assertEqual(self.complete("bulkwatch", "--runtime-dir", self.dir, "list", "--sta"),
-                         ["--state"])
-
 
 class Unreachable(Case):
     def test_no_daemon(self):
