@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "daemon/backups.h"
+#include "daemon/desk.h"
 #include "daemon/streams.h"
 #include "daemon/waiters.h"
 #include "util/mem.h"
@@ -51,31 +52,6 @@ static const struct route {
         {LISTEN_GET, "/v1/backup", DOOR_ADMIN, control_get_backup, ""},
         {LISTEN_POST, "/v1/reload", DOOR_ADMIN, control_post_reload, ""},
 };
-
-struct control *control_new(const struct control_context *context)
-{
-	struct control *control = MEM_NEW(struct control);
-
-	control->context = *context;
-	control->streams = streams_new(control);
-	control->waiters = waiters_new(control);
-	context->tracker->over = waiters_on_over;
-	context->tracker->over_arg = control->waiters;
-	control->backups = backups_new(control);
-	return control;
-}
-
-struct control *control_free(struct control *control)
-{
-	if (!control)
-		return NULL;
-	control->context.tracker->over = NULL;
-	streams_free(control->streams);
-	waiters_free(control->waiters);
-	backups_free(control->backups);
-	free(control);
-	return NULL;
-}
 
 /* ---- answers ---- */
 
@@ -306,8 +282,9 @@ static void refuse_method(struct call *call, const char *allowed, bool is_for_ad
 	        headers);
 }
 
-static void dispatch(struct control *control, struct listen_request *request, bool is_admin)
+static void dispatch(void *arg, struct listen_request *request, bool is_admin)
 {
+	struct control *control = arg;
 	enum listen_method method = listen_method(request);
 	struct call call = {
 	        .control = control,
@@ -348,14 +325,49 @@ static void dispatch(struct control *control, struct listen_request *request, bo
 		call_problem(&call, 404, "there is no such path: see bulkwatch-api(7)");
 }
 
+/* ---- the whole ---- */
+
+struct control *control_new(const struct control_context *context)
+{
+	struct control *control = MEM_NEW(struct control);
+
+	control->context = *context;
+	control->desk = desk_new(context->loop, dispatch, control);
+	control->streams = streams_new(control);
+	control->waiters = waiters_new(control);
+	context->tracker->over = waiters_on_over;
+	context->tracker->over_arg = control->waiters;
+	control->backups = backups_new(control);
+	return control;
+}
+
+struct control *control_free(struct control *control)
+{
+	if (!control)
+		return NULL;
+	control->context.tracker->over = NULL;
+	desk_free(control->desk);
+	streams_free(control->streams);
+	waiters_free(control->waiters);
+	backups_free(control->backups);
+	free(control);
+	return NULL;
+}
+
+static void take(const struct control *control, struct listen_request *request, bool is_admin)
+{
+	loop_now(control->context.loop); /* from here on the turn is timed */
+	desk_take(control->desk, request, is_admin);
+}
+
 void control_on_query(void *arg, struct listen_request *request)
 {
-	dispatch(arg, request, false);
+	take(arg, request, false);
 }
 
 void control_on_admin(void *arg, struct listen_request *request)
 {
-	dispatch(arg, request, true);
+	take(arg, request, true);
 }
 
 void control_on_metrics(void *arg, struct listen_request *request)
@@ -366,10 +378,15 @@ void control_on_metrics(void *arg, struct listen_request *request)
 	                (method == LISTEN_GET || method == LISTEN_HEAD);
 
 	if (is_known)
-		dispatch(arg, request, false);
+		take(arg, request, false);
 	else
 		listen_reply(
 		        request, 404, "text/plain; charset=utf-8", words, sizeof(words) - 1, NULL);
+}
+
+void control_answer(struct control *control)
+{
+	desk_look(control->desk);
 }
 
 void control_publish(struct control *control)

@@ -47,6 +47,8 @@ void control_on_metrics(void *arg, struct listen_request *request);
 /* What GET /metrics answers. */
 void control_write_metrics(const struct control *control, struct buf *out);
 
+/* Part of the turn's end, before the commit: those who ask and were not answered yet. */
+void control_answer(struct control *control);
 /* Part of the turn's end, after the commit: streams and waiters get what is new. */
 void control_publish(struct control *control);
 /* A backup is under way, which a transaction that stays open would hold up. */

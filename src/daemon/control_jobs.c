@@ -7,7 +7,6 @@
 #include "daemon/view.h"
 #include "daemon/waiters.h"
 #include "util/mem.h"
-#include "util/str.h"
 #include "wire/event.h"
 
 enum {
@@ -42,48 +41,28 @@ static int write_tracked(struct call *call, struct writer *writer, const struct 
 
 /* ---- the list ---- */
 
-struct filter {
-	const struct account *account; /* NULL = any, as below */
-	const char *state, *name;
-	int finished; /* -1 = any */
-};
-
-static bool is_wanted(
-        const struct filter *filter, const struct registry *registry, const struct tracked *tracked)
-{
-	if (filter->account && tracked->account != filter->account->handle)
-		return false;
-	if (filter->state && strcmp(registry_state(registry, tracked), filter->state) != 0)
-		return false;
-	if (filter->name && !str_is_equal(registry_name(registry, tracked), filter->name))
-		return false;
-	return filter->finished < 0 ||
-	       job_kind_is_finished((enum job_kind)tracked->kind) == (filter->finished == 1);
-}
+/* A thousand jobs may have asked for 20 KB of fields each: a page ends early then. */
+enum { PAGE_MAX_BYTES = 8 * 1024 * 1024 };
 
 /* Pages go by the keys of jobs, which never change: what comes and goes meanwhile moves nothing
  * else. */
-static int write_page(struct call *call, struct writer *writer, const struct filter *filter,
-        int64_t after, size_t limit)
+static int write_page(struct call *call, struct writer *writer,
+        const struct registry_filter *filter, int64_t after, size_t limit)
 {
-	const struct registry *registry = call->control->context.tracker->registry;
+	struct registry_walk walk;
 	int64_t last = after;
 	size_t n = 0;
 	int r = 0;
 
+	registry_walk_begin(call->control->context.tracker->registry, after, filter, &walk);
 	json_open_array(&writer->w, "jobs");
-	struct sorted_place place = registry_seek(registry, after);
-	struct tracked *tracked = registry_next(registry, &place);
+	struct tracked *tracked = registry_next(&walk);
 
-	for (; tracked && n < limit && !r; tracked = registry_next(registry, &place)) {
-		if (!is_wanted(filter, registry, tracked))
-			continue;
+	for (; tracked && n < limit && !r && writer->w.buf->len < PAGE_MAX_BYTES; n++) {
 		r = write_tracked(call, writer, tracked);
 		last = tracked_key(tracked);
-		n++;
+		tracked = registry_next(&walk);
 	}
-	while (tracked && !is_wanted(filter, registry, tracked))
-		tracked = registry_next(registry, &place);
 	json_close_array(&writer->w);
 	if (tracked) {
 		char next[24];
@@ -98,7 +77,7 @@ static int write_page(struct call *call, struct writer *writer, const struct fil
 
 void control_get_jobs(struct call *call)
 {
-	struct filter filter = {
+	struct registry_filter filter = {
 	        .state = listen_query(call->request, "state"),
 	        .name = listen_query(call->request, "name"),
 	};
@@ -111,7 +90,8 @@ void control_get_jobs(struct call *call)
 	if (!call_limit(call, &limit) || !call_integer(call, "after", 0, &after) ||
 	        !call_account(call, &account) || !call_boolean(call, "finished", &filter.finished))
 		return;
-	filter.account = account;
+	filter.is_of_account = account != NULL;
+	filter.account = account ? account->handle : 0;
 	json_out_init(&writer.w, &body, false);
 	json_open_object(&writer.w, NULL);
 	int r = write_page(call, &writer, &filter, after, limit);

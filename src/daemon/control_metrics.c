@@ -14,8 +14,6 @@
 #include "daemon/waiters.h"
 #include "util/mem.h"
 
-enum { STATES_MAX = 32 };
-
 struct page {
 	struct exposition e;
 	const struct control *control;
@@ -91,52 +89,19 @@ static void put_accounts(struct page *page, const char *name, enum exposition_ty
 
 /* ---- jobs ---- */
 
-/* Words beyond STATES_MAX are counted as "other". */
-struct states {
-	const char *words[STATES_MAX + 1];
-	uint32_t handles[STATES_MAX]; /* of the words: equal ones are equal words */
-	size_t n;
-	uint32_t *counts; /* owned: by account's handle and word */
-};
-
-static size_t state_place(
-        struct states *states, const struct registry *registry, const struct tracked *tracked)
-{
-	size_t i = 0;
-
-	while (i < states->n && states->handles[i] != tracked->state)
-		i++;
-	if (i == states->n && states->n < STATES_MAX) {
-		states->handles[i] = tracked->state;
-		states->words[states->n++] = registry_state(registry, tracked);
-	}
-	return i;
-}
-
 static void put_jobs(struct page *page)
 {
 	const struct tracker *tracker = page->context->tracker;
-	struct states states = {.counts = mem_new(accounts_count(tracker->accounts) + 1,
-	                                (STATES_MAX + 1) * sizeof(*states.counts))};
-	struct tracked *tracked;
-	uint32_t cursor = 0;
 
-	while ((tracked = registry_each(tracker->registry, &cursor)))
-		states.counts[tracked->account * (STATES_MAX + 1) +
-		              state_place(&states, tracker->registry, tracked)]++;
-	states.words[STATES_MAX] = "other";
 	gauge(page, "bulkwatch_jobs", "Jobs that are watched, by their state.");
 	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
-		const struct account *account = accounts_get(tracker->accounts, (uint32_t)i);
+		struct registry_state counts[REGISTRY_STATES_MAX];
+		size_t n = registry_states(tracker->registry, (uint32_t)i, counts);
 
-		for (size_t k = 0; k <= STATES_MAX; k++) {
-			uint32_t n = states.counts[i * (STATES_MAX + 1) + k];
-
-			if (n > 0)
-				put_of_account(page, account, "state", states.words[k], n);
-		}
+		for (size_t k = 0; k < n; k++)
+			put_of_account(page, accounts_get(tracker->accounts, (uint32_t)i), "state",
+			        counts[k].state, counts[k].n);
 	}
-	free(states.counts);
 }
 
 static void put_events(struct page *page)

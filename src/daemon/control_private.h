@@ -5,11 +5,13 @@
 #include "wire/json.h"
 
 struct backups;
+struct desk;
 struct streams;
 struct waiters;
 
 struct control {
 	struct control_context context;
+	struct desk *desk;
 	struct streams *streams;
 	struct waiters *waiters;
 	struct backups *backups;

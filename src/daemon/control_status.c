@@ -4,51 +4,54 @@
 #include "daemon/control_private.h"
 #include "util/mem.h"
 
-enum { STATES_MAX = 32 };
+/* ---- jobs by state ---- */
 
-struct state_count {
-	uint32_t handle; /* of the word: equal ones are equal words */
-	const char *state;
-	int64_t n;
+struct by_state {
+	struct registry_state counts[REGISTRY_STATES_MAX];
+	size_t n;
 };
 
-/* Words beyond STATES_MAX (nobody says so many) are counted together. */
-static size_t count_states(
-        const struct registry *registry, struct state_count counts[static STATES_MAX])
+/* Beyond so many words all others are counted with the last. */
+static void add_state(struct by_state *all, const struct registry_state *of)
 {
-	struct tracked *tracked;
-	uint32_t cursor = 0;
-	size_t n = 0;
+	size_t i = 0;
 
-	while ((tracked = registry_each(registry, &cursor))) {
-		size_t i = 0;
-
-		while (i < n && counts[i].handle != tracked->state)
-			i++;
-		if (i == n && n < STATES_MAX)
-			counts[n++] = (struct state_count){.handle = tracked->state,
-			        .state = registry_state(registry, tracked)};
-		counts[i < n ? i : n - 1].n++;
-	}
-	return n;
+	while (i < all->n && all->counts[i].word != of->word)
+		i++;
+	if (i == all->n && all->n < REGISTRY_STATES_MAX)
+		all->counts[all->n++] = *of;
+	else
+		all->counts[i < all->n ? i : all->n - 1].n += of->n;
 }
 
-static void write_counts(struct json_out *w, const struct registry *registry)
+static void count_states(const struct tracker *tracker, struct by_state *all)
 {
-	struct state_count counts[STATES_MAX];
-	size_t n = count_states(registry, counts);
+	*all = (struct by_state){0};
+	for (size_t i = 0; i < accounts_count(tracker->accounts); i++) {
+		struct registry_state counts[REGISTRY_STATES_MAX];
+		size_t n = registry_states(tracker->registry, (uint32_t)i, counts);
+
+		for (size_t k = 0; k < n; k++)
+			add_state(all, &counts[k]);
+	}
+}
+
+static void write_counts(struct json_out *w, const struct tracker *tracker)
+{
+	struct by_state all;
 	int64_t finished = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		if (job_kind_is_finished(job_kind_of(counts[i].state)))
-			finished += counts[i].n;
+	count_states(tracker, &all);
+	for (size_t i = 0; i < all.n; i++) {
+		if (job_kind_is_finished(job_kind_of(all.counts[i].state)))
+			finished += all.counts[i].n;
 	}
 	json_open_object(w, "jobs");
-	json_put_integer(w, "watched", (int64_t)registry_count(registry));
+	json_put_integer(w, "watched", (int64_t)registry_count(tracker->registry));
 	json_put_integer(w, "finished", finished);
 	json_open_object(w, "by_state");
-	for (size_t i = 0; i < n; i++)
-		json_put_integer(w, counts[i].state, counts[i].n);
+	for (size_t i = 0; i < all.n; i++)
+		json_put_integer(w, all.counts[i].state, all.counts[i].n);
 	json_close_object(w);
 	json_close_object(w);
 }
@@ -186,7 +189,7 @@ void control_get_status(struct call *call)
 	json_put_number(
 	        &w, "uptime", (double)(call->now.mono_ms - context->started_mono_ms) / 1000);
 	json_put_integer(&w, "last_seq", store_last_seq(call_store(call)));
-	write_counts(&w, context->tracker->registry);
+	write_counts(&w, context->tracker);
 	json_put_integer(&w, "in_flight", (int64_t)poller_in_flight(context->poller));
 	write_datacenters(call, &w);
 	write_accounts(call, &w);

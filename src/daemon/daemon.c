@@ -103,6 +103,7 @@ static void daemon_on_turn_end(void *arg)
 
 	http_harvest(daemon->http);         /* answers -> observations -> decisions -> rows */
 	children_harvest(daemon->children); /* ends of hooks -> rows */
+	control_answer(daemon->control);    /* changes -> rows */
 	tracker_tell_overdue(&daemon->tracker);
 	tracker_tell_accounts(&daemon->tracker);
 	tracker_write_contact(&daemon->tracker);

@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/census.h"
+#include "daemon/marks.h"
 #include "util/hash.h"
 #include "util/intern.h"
 #include "util/mem.h"
+#include "util/str.h"
 #include "util/texts.h"
 
 /* Chunks never move: queues hold pointers into them. */
@@ -24,8 +27,10 @@ struct registry {
 	size_t n_chunks;
 	uint32_t *free_handles; /* owned; a stack */
 	size_t n_free, cap_free;
-	struct hash index;         /* (account, id) -> handle */
-	struct sorted by_key;      /* handles */
+	struct hash index;    /* (account, id) -> handle */
+	struct sorted by_key; /* handles */
+	uint32_t *marks;      /* owned; by handle */
+	struct census *census;
 	struct intern_pool *words; /* states and messages */
 	struct texts *names;
 	struct terms *terms;
@@ -45,6 +50,7 @@ struct registry *registry_new(void)
 	registry->words = intern_pool_new();
 	registry->names = texts_new();
 	registry->terms = terms_new();
+	registry->census = census_new();
 	registry->n_failures = 1;
 	return registry;
 }
@@ -62,6 +68,8 @@ struct registry *registry_free(struct registry *registry)
 	intern_pool_free(registry->words);
 	texts_free(registry->names);
 	terms_free(registry->terms);
+	census_free(registry->census);
+	free(registry->marks);
 	free(registry->failures);
 	free(registry);
 	return NULL;
@@ -133,6 +141,33 @@ static bool handle_has_name(const void *ctx, const void *key, uint32_t handle)
 	       memcmp(tracked->digits, name->digits, sizeof(name->digits)) == 0;
 }
 
+/* ---- who is wanted ---- */
+
+static void set_mark(struct registry *registry, const struct tracked *tracked)
+{
+	struct mark mark = {0};
+
+	mark_account(&mark, tracked->account);
+	mark_state(&mark, tracked->state);
+	mark_finished(&mark, job_kind_is_finished((enum job_kind)tracked->kind));
+	mark_name(&mark, registry_name(registry, tracked));
+	registry->marks[tracked->handle] = mark.bits;
+}
+
+static bool is_wanted(const struct registry_walk *walk, const struct tracked *tracked)
+{
+	const struct registry_filter *filter = &walk->filter;
+
+	if (filter->is_of_account && tracked->account != filter->account)
+		return false;
+	if (filter->state && tracked->state != walk->state)
+		return false;
+	if (filter->name && !str_is_equal(registry_name(walk->registry, tracked), filter->name))
+		return false;
+	return filter->finished < 0 ||
+	       job_kind_is_finished((enum job_kind)tracked->kind) == (filter->finished == 1);
+}
+
 /* ---- coming and going ---- */
 
 static void push_free(struct registry *registry, uint32_t handle)
@@ -152,6 +187,8 @@ static void add_chunk(struct registry *registry)
 	registry->chunks =
 	        mem_resize(registry->chunks, registry->n_chunks + 1, sizeof(*registry->chunks));
 	registry->chunks[registry->n_chunks++] = mem_new(CHUNK, sizeof(struct tracked));
+	registry->marks =
+	        mem_resize(registry->marks, registry->n_chunks * CHUNK, sizeof(*registry->marks));
 	for (uint32_t i = CHUNK; i > 0; i--)
 		push_free(registry, first + i - 1);
 }
@@ -173,6 +210,8 @@ struct tracked *registry_add(struct registry *registry, uint32_t account, const 
 	};
 	pack_id(id, tracked->digits);
 	hash_insert(&registry->index, hash_name(account, tracked->digits), handle);
+	census_move(registry->census, account, 0, tracked->state);
+	set_mark(registry, tracked);
 	return tracked;
 }
 
@@ -203,6 +242,7 @@ void registry_remove(struct registry *registry, struct tracked *tracked)
 	registry_set_name(registry, tracked, NULL);
 	registry_clear_error(registry, tracked);
 	terms_put(registry->terms, tracked->terms);
+	census_move(registry->census, tracked->account, tracked->state, 0);
 	intern_put(registry->words, tracked->state);
 	tracked->terms = tracked->state = 0;
 	push_free(registry, tracked->handle);
@@ -239,16 +279,40 @@ struct tracked *registry_by_ticket(const struct registry *registry, uint64_t tic
 	return is_in_use(tracked) && registry_ticket(tracked) == ticket ? tracked : NULL;
 }
 
-struct sorted_place registry_seek(const struct registry *registry, int64_t after)
+void registry_walk_begin(const struct registry *registry, int64_t after,
+        const struct registry_filter *filter, struct registry_walk *walk)
 {
-	return sorted_seek(&registry->by_key, after, key_of, registry);
+	struct mark mark = {0};
+
+	*walk = (struct registry_walk){
+	        .registry = registry,
+	        .filter = *filter,
+	        .place = sorted_seek(&registry->by_key, after, key_of, registry),
+	};
+	if (filter->state)
+		walk->state = intern_find(registry->words, filter->state);
+	walk->is_over = filter->state && !walk->state;
+	if (filter->is_of_account)
+		mark_account(&mark, filter->account);
+	if (filter->state)
+		mark_state(&mark, walk->state);
+	if (filter->finished >= 0)
+		mark_finished(&mark, filter->finished == 1);
+	if (filter->name)
+		mark_name(&mark, filter->name);
+	walk->wish = (struct sorted_wish){
+	        .marks = registry->marks, .mask = mark.mask, .bits = mark.bits};
 }
 
-struct tracked *registry_next(const struct registry *registry, struct sorted_place *place)
+struct tracked *registry_next(struct registry_walk *walk)
 {
-	uint32_t handle = sorted_next(&registry->by_key, place);
+	uint32_t handle = SORTED_NONE;
 
-	return handle == SORTED_NONE ? NULL : at(registry, handle);
+	if (!walk->is_over)
+		handle = sorted_next(&walk->registry->by_key, &walk->place, &walk->wish);
+	while (handle != SORTED_NONE && !is_wanted(walk, at(walk->registry, handle)))
+		handle = sorted_next(&walk->registry->by_key, &walk->place, &walk->wish);
+	return handle == SORTED_NONE ? NULL : at(walk->registry, handle);
 }
 
 struct tracked *registry_each(const struct registry *registry, uint32_t *cursor)
@@ -297,6 +361,7 @@ static void set_state(struct registry *registry, struct tracked *tracked, const 
 
 	/* Got before the old one is given back: state may be a part of it. */
 	tracked->state = intern_get(registry->words, state);
+	census_move(registry->census, tracked->account, old, tracked->state);
 	intern_put(registry->words, old);
 }
 
@@ -314,6 +379,7 @@ void registry_set_job(struct registry *registry, struct tracked *tracked, const 
 	tracked->kind = job->kind;
 	tracked->is_overdue_told = job->is_overdue_told;
 	tracked->is_revived = job->is_revived;
+	set_mark(registry, tracked);
 }
 
 const char *registry_state(const struct registry *registry, const struct tracked *tracked)
@@ -332,6 +398,23 @@ void registry_set_name(struct registry *registry, struct tracked *tracked, const
 
 	tracked->name = texts_add(registry->names, name);
 	texts_drop(registry->names, old);
+	set_mark(registry, tracked);
+}
+
+size_t registry_states(const struct registry *registry, uint32_t account,
+        struct registry_state counts[static REGISTRY_STATES_MAX])
+{
+	struct census_count found[CENSUS_STATES_MAX + 1];
+	size_t n = census_of(registry->census, account, found);
+
+	for (size_t i = 0; i < n; i++)
+		counts[i] = (struct registry_state){
+		        .word = found[i].state,
+		        .state = found[i].state ? intern_text(registry->words, found[i].state)
+		                                : "other",
+		        .n = found[i].n,
+		};
+	return n;
 }
 
 struct job_terms registry_terms(const struct registry *registry, const struct tracked *tracked)

@@ -14,6 +14,7 @@
 
 #include "core/job.h"
 #include "core/observe.h"
+#include "daemon/census.h"
 #include "daemon/terms.h"
 #include "store/store.h"
 #include "util/heap.h"
@@ -87,12 +88,29 @@ uint64_t registry_ticket(const struct tracked *tracked);
 struct tracked *registry_by_ticket(
         const struct registry *registry, uint64_t ticket); /* NULL = gone */
 
+/* Who is wanted of all. */
+struct registry_filter {
+	bool is_of_account;
+	uint32_t account;
+	const char *state, *name; /* NULL = any; borrowed while the walk lasts */
+	int finished;             /* 0 or 1; -1 = either */
+};
+struct registry_walk {
+	const struct registry *registry;
+	struct registry_filter filter;
+	uint32_t state; /* the filter's; 0 = nobody is in it */
+	bool is_over;
+	struct sorted_wish wish;
+	struct sorted_place place;
+};
 /*
  * In the order of keys, from the first whose key is greater than after (those without a key are
- * left out); NULL at the end. The walk ends with the next change of the registry.
+ * left out); NULL at the end. The walk ends with the next change of the registry. A million jobs
+ * that are not wanted are passed over in two milliseconds.
  */
-struct sorted_place registry_seek(const struct registry *registry, int64_t after);
-struct tracked *registry_next(const struct registry *registry, struct sorted_place *place);
+void registry_walk_begin(const struct registry *registry, int64_t after,
+        const struct registry_filter *filter, struct registry_walk *walk);
+struct tracked *registry_next(struct registry_walk *walk);
 /* Every one, keyed or not, in no order: *cursor from 0; NULL at the end. Removing the returned one
  * is allowed. */
 struct tracked *registry_each(const struct registry *registry, uint32_t *cursor);
@@ -104,6 +122,17 @@ const char *registry_state(const struct registry *registry, const struct tracked
 /* NULL = none. */
 const char *registry_name(const struct registry *registry, const struct tracked *tracked);
 void registry_set_name(struct registry *registry, struct tracked *tracked, const char *name);
+
+/* The account's jobs by state, in no order; how many counts there are. */
+enum { REGISTRY_STATES_MAX = CENSUS_STATES_MAX + 1 };
+struct registry_state {
+	uint32_t word; /* the same for the same state in all accounts; 0 = many that are others */
+	const char *state; /* borrowed, until one of the account's changes; "other" */
+	uint32_t n;
+};
+size_t registry_states(const struct registry *registry, uint32_t account,
+        struct registry_state counts[static REGISTRY_STATES_MAX]);
+
 struct job_terms registry_terms(const struct registry *registry, const struct tracked *tracked);
 void registry_set_terms(
         struct registry *registry, struct tracked *tracked, const struct job_terms *terms);

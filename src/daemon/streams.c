@@ -15,6 +15,7 @@
 enum {
 	PORTION = 100,                /* events a stream and a turn */
 	EVENTS_PER_TURN = 5000,       /* of all streams; the others go on in the next one */
+	PUMP_US = 10000,              /* of a turn; looking for what few want takes long, too */
 	PUMP_BELOW_BYTES = 64 * 1024, /* unsent: no more is read for it until some is gone */
 	HEARTBEAT_MS = 15000,
 	STALL_MS = 30000, /* a reader that takes nothing for so long is closed */
@@ -221,13 +222,27 @@ static void end_all(struct streams *streams)
 		stream_end(TAILQ_FIRST(&streams->list));
 }
 
+static void pump_next(struct streams *streams, struct store *store, struct now now)
+{
+	struct stream *stream = TAILQ_FIRST(&streams->list);
+
+	TAILQ_REMOVE(&streams->list, stream, link);
+	TAILQ_INSERT_TAIL(&streams->list, stream, link);
+	if (pump_one(stream, store, now))
+		loop_wake(streams->control->context.loop);
+	if (stream->is_over)
+		stream_end(stream);
+	else if (wanted_mono(stream, now) < streams->next_mono_ms)
+		streams->next_mono_ms = wanted_mono(stream, now);
+}
+
 void streams_pump(struct streams *streams)
 {
 	struct loop *loop = streams->control->context.loop;
 	struct now now = loop_now(loop);
 	struct store *store = journal_store(streams->control->context.tracker->journal);
+	int64_t until_us = loop_turn_us(loop) + PUMP_US;
 	size_t n = streams->n;
-	bool has_more = false;
 
 	if (n > 0 && lines_fill(streams->lines, store) < 0) {
 		end_all(streams);
@@ -235,18 +250,9 @@ void streams_pump(struct streams *streams)
 	}
 	streams->n_sent = 0;
 	streams->next_mono_ms = INT64_MAX;
-	for (; n > 0 && streams->n_sent < EVENTS_PER_TURN; n--) {
-		struct stream *stream = TAILQ_FIRST(&streams->list);
-
-		TAILQ_REMOVE(&streams->list, stream, link);
-		TAILQ_INSERT_TAIL(&streams->list, stream, link);
-		has_more |= pump_one(stream, store, now);
-		if (stream->is_over)
-			stream_end(stream);
-		else if (wanted_mono(stream, now) < streams->next_mono_ms)
-			streams->next_mono_ms = wanted_mono(stream, now);
-	}
-	if (has_more || n > 0)
+	for (; n > 0 && streams->n_sent < EVENTS_PER_TURN && loop_turn_us(loop) < until_us; n--)
+		pump_next(streams, store, now);
+	if (n > 0)
 		loop_wake(loop);
 }
 

@@ -96,6 +96,12 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 /* The request will be answered later; on_gone is called once if the peer leaves before (the request
  * is dead then). */
 void listen_hold(struct listen_request *request, listen_gone_fn *on_gone, void *arg);
+/*
+ * It will be answered, held or made a stream in one of the next turns: nobody looks whether the
+ * peer is still there, so that a half-close is no leaving. on_gone as above, for an end that shows
+ * by itself.
+ */
+void listen_defer(struct listen_request *request, listen_gone_fn *on_gone, void *arg);
 /* A chunked stream, held until listen_stream_end. */
 void listen_stream_begin(struct listen_request *request, int status, const char *content_type,
         listen_gone_fn *on_gone, void *arg);

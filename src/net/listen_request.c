@@ -350,6 +350,7 @@ void listen_reply(struct listen_request *request, int status, const char *conten
         const char *body, size_t len, const char *const *extra_headers)
 {
 	struct evhttp_request *http = request->http;
+	struct bufferevent *bev = listen_request_bev(request);
 	struct evbuffer *buffer = NULL;
 	char length[24];
 
@@ -365,6 +366,9 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 	}
 	listen_request_detach(request);
 	evhttp_send_reply(http, status, NULL, buffer);
+	/* evhttp would look for the end of input meanwhile, and cut the answer off there. It reads
+	 * again when all is written. */
+	bufferevent_disable(bev, EV_READ);
 	if (buffer)
 		evbuffer_free(buffer);
 }
@@ -379,6 +383,13 @@ static void listen_request_watch(struct listen_request *request)
 	request->watch =
 	        mem_must(event_new(base, fd, EV_READ | EV_CLOSED, listen_on_peer_event, request));
 	loop_event_add(request->watch, NULL);
+}
+
+void listen_defer(struct listen_request *request, listen_gone_fn *on_gone, void *arg)
+{
+	assert(request->stage == LISTEN_NEW);
+	request->on_gone = on_gone;
+	request->arg = arg;
 }
 
 void listen_hold(struct listen_request *request, listen_gone_fn *on_gone, void *arg)

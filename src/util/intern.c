@@ -88,6 +88,14 @@ uint32_t intern_get(struct intern_pool *pool, const char *s)
 	return handle;
 }
 
+uint32_t intern_find(const struct intern_pool *pool, const char *s)
+{
+	uint32_t handle =
+	        hash_find(&pool->by_text, hash_bytes(s, strlen(s)), intern_equal, pool, s);
+
+	return handle == HASH_NONE ? 0 : handle;
+}
+
 const char *intern_text(const struct intern_pool *pool, uint32_t handle)
 {
 	return handle ? entry_of(pool, handle)->text : NULL;

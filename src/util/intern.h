@@ -14,6 +14,8 @@ struct intern_pool *intern_pool_new(void);
 struct intern_pool *intern_pool_free(struct intern_pool *pool);
 /* A counted reference to the pool's copy of s; 0 for NULL. */
 uint32_t intern_get(struct intern_pool *pool, const char *s);
+/* What intern_get() would give, without a reference; 0 if nobody uses such a string. */
+uint32_t intern_find(const struct intern_pool *pool, const char *s);
 /* The string, for as long as it has a user; NULL for 0. */
 const char *intern_text(const struct intern_pool *pool, uint32_t handle);
 /* Gives a reference back; takes 0. */

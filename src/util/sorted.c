@@ -153,15 +153,18 @@ struct sorted_place sorted_seek(
 	return place;
 }
 
-uint32_t sorted_next(const struct sorted *sorted, struct sorted_place *place)
+uint32_t sorted_next(
+        const struct sorted *sorted, struct sorted_place *place, const struct sorted_wish *wish)
 {
-	while (place->block < sorted->n_blocks) {
+	for (; place->block < sorted->n_blocks; place->block++, place->i = 0) {
 		const struct sorted_block *block = sorted->blocks[place->block];
 
-		if (place->i < block->n)
-			return block->handles[place->i++];
-		place->block++;
-		place->i = 0;
+		while (place->i < block->n) {
+			uint32_t handle = block->handles[place->i++];
+
+			if ((wish->marks[handle] & wish->mask) == wish->bits)
+				return handle;
+		}
 	}
 	return SORTED_NONE;
 }

@@ -37,5 +37,11 @@ void sorted_remove(struct sorted *sorted, uint32_t handle, int64_t key, sorted_k
 /* Before the first whose key is greater than `after`. */
 struct sorted_place sorted_seek(
         const struct sorted *sorted, int64_t after, sorted_key_fn *key_of, const void *ctx);
-/* The next one; SORTED_NONE at the end. */
-uint32_t sorted_next(const struct sorted *sorted, struct sorted_place *place);
+/* Of handles by bits that stand elsewhere, an element a handle. */
+struct sorted_wish {
+	const uint32_t *marks;
+	uint32_t mask, bits; /* wanted: marks[handle] & mask is bits */
+};
+/* The next one that is wanted; SORTED_NONE at the end. */
+uint32_t sorted_next(
+        const struct sorted *sorted, struct sorted_place *place, const struct sorted_wish *wish);

@@ -7,6 +7,7 @@ API is a closed port. One line a figure: name, value, unit. CPU is the daemon's 
 import http.client
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +22,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 IDLE_S = 30
 GETS = 5000
 PAGES = 40
+ROUTES = 10
+CROWD = 200
 BASE_ID = 3652397000000000000
 
 
@@ -145,10 +148,44 @@ def measure_page(daemon, name, query):
     before = daemon.cpu_s()
     for _ in range(PAGES):
         began = time.monotonic()
-        daemon.ask.ask("/v1/jobs?limit=100&" + query)
+        daemon.ask.ask("/v1/jobs?" + query)
         walls.append(time.monotonic() - began)
     say(f"page_{name}", 1e3 * (daemon.cpu_s() - before) / PAGES,
         f"ms CPU (wall: median {1e3 * statistics.median(walls):.2f})")
+
+
+def turns(daemon):
+    """The turns of the loop so far, by their upper bound in seconds."""
+    found = re.findall(r'bulkwatch_loop_turn_seconds_bucket\{le="([^"]+)"\} (\d+)', daemon.ask.ask("/metrics").decode())
+    return [(float(bound), int(n)) for bound, n in found]
+
+
+def measure_route(daemon, name, target):
+    """What one answer costs, and the longest turn of the loop meanwhile."""
+    before, cpu = turns(daemon), daemon.cpu_s()
+    began = time.monotonic()
+    for _ in range(ROUTES):
+        daemon.ask.ask(target)
+    wall = time.monotonic() - began
+    cpu = daemon.cpu_s() - cpu
+    new = [(bound, n - old) for (bound, n), (_, old) in zip(turns(daemon), before)]
+    longest = min(bound for bound, n in new if n == new[-1][1])
+    say(f"route_{name}", 1e3 * cpu / ROUTES,
+        f"ms CPU (wall {1e3 * wall / ROUTES:.2f}, no turn over {1e3 * longest:g} ms)")
+
+
+def measure_crowd(daemon):
+    """Many who ask for much at once, and one who asks for little."""
+    crowd = [Connection(str(daemon.place / "run/query.sock")) for _ in range(CROWD)]
+    before = turns(daemon)
+    for one in crowd:
+        one.connect()
+        one.request("GET", "/v1/jobs?limit=1000&name=nobody")
+    for one in crowd:
+        assert one.getresponse().read()
+        one.close()
+    new = [(bound, n - old) for (bound, n), (_, old) in zip(turns(daemon), before)]
+    say("crowd", CROWD, f"walks at once: no turn over {1e3 * min(b for b, n in new if n == new[-1][1]):g} ms")
 
 
 def main():
@@ -159,11 +196,17 @@ def main():
         write_place(place, n_jobs, n_accounts)
         daemon = measure_start(place, n_jobs)
         measure_gets(daemon, n_jobs, n_accounts)
-        measure_page(daemon, "first", "finished=false")
-        measure_page(daemon, "middle_of_an_account", f"account=account-3&after={n_jobs // 2}")
-        measure_page(daemon, "state_that_none_has", "state=COMPLETED")
-        measure_page(daemon, "finished_that_none_is", "finished=true")
-        measure_page(daemon, "name_that_none_has", "name=nobody")
+        measure_page(daemon, "first", "limit=100&finished=false")
+        measure_page(daemon, "middle_of_an_account", f"limit=100&account=account-3&after={n_jobs // 2}")
+        measure_page(daemon, "state_that_none_has", "limit=100&state=COMPLETED")
+        measure_page(daemon, "finished_that_none_is", "limit=100&finished=true")
+        measure_page(daemon, "name_that_none_has", "limit=100&name=nobody")
+        measure_page(daemon, "of_1000", "limit=1000")
+        measure_route(daemon, "status", "/v1/status")
+        measure_route(daemon, "metrics", "/metrics")
+        measure_route(daemon, "deliveries_that_none_is", "/v1/deliveries?state=dead")
+        measure_route(daemon, "events_that_none_is", "/v1/events?type=hook.dead")
+        measure_crowd(daemon)
         measure_idle(daemon)
         daemon.end()
 

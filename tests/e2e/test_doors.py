@@ -7,8 +7,10 @@ import http.client
 import json
 import os
 import random
+import re
 import resource
 import selectors
+import signal
 import socket
 import statistics
 import threading
@@ -295,6 +297,30 @@ class Promptness(DoorsCase):
             job = json.loads(reply.read())
             self.assertEqual((job["id"], job["state"]), ("1", "COMPLETED"))
         self.assert_stops(daemon)
+
+    def test_many_who_ask_at_once_take_turns(self):
+        """No turn of the loop answers them all: an administrator who comes last does not wait
+        for them. Whoever closed his half of the connection is answered in full, too."""
+        daemon = self.start([str(1000 + i) for i in range(200)])
+        daemon.wait_finished(200)
+        readers = [self.connect() for _ in range(150)]
+        admin = self.connect(daemon.admin)
+        daemon.send(signal.SIGSTOP)
+        try:
+            for i, client in enumerate(readers):
+                client.sendall(b"GET /v1/jobs?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
+                if i % 2:
+                    client.shutdown(socket.SHUT_WR)
+            admin.sendall(b"DELETE /v1/jobs/acme/1000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        finally:
+            daemon.send(signal.SIGCONT)
+        self.assertIn(b" 204 ", admin.recv(4096))
+        sizes = []
+        for client in readers:
+            reply = http.client.HTTPResponse(client)
+            reply.begin()
+            sizes.append(len(json.loads(reply.read())["jobs"]))
+        self.assertEqual(set(sizes) | {200}, {199, 200})
 
     def test_a_list_and_a_stream_join_without_a_gap(self):
         """Two connections, while jobs are added and finish all the time: the list, then what

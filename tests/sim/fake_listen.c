@@ -347,11 +347,16 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 
 static void hold(struct listen_request *request, listen_gone_fn *on_gone, void *arg)
 {
-	assert(!request->is_held);
 	request->on_gone = on_gone;
 	request->arg = arg;
+	if (!request->is_held)
+		TAILQ_INSERT_TAIL(&request->listen->held, request, link);
 	request->is_held = true;
-	TAILQ_INSERT_TAIL(&request->listen->held, request, link);
+}
+
+void listen_defer(struct listen_request *request, listen_gone_fn *on_gone, void *arg)
+{
+	hold(request, on_gone, arg);
 }
 
 void listen_hold(struct listen_request *request, listen_gone_fn *on_gone, void *arg)

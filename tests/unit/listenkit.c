@@ -56,6 +56,9 @@ void listenkit_on_request(void *arg, struct listen_request *request)
 		ck_assert_uint_lt(kit->n_held, LISTENKIT_HELD_MAX);
 		kit->held[kit->n_held++] = request;
 		listen_hold(request, listenkit_on_gone, kit);
+	} else if (what && strcmp(what, "defer") == 0) {
+		kit->held[kit->n_held++] = request;
+		listen_defer(request, listenkit_on_gone, kit);
 	} else if (what && strcmp(what, "stream") == 0) {
 		kit->held[kit->n_held++] = request;
 		listen_stream_begin(request, 200, "application/x-ndjson", listenkit_on_gone, kit);

@@ -341,6 +341,23 @@ END_TEST
 
 enum { SORTED_KEYS = 9000 };
 
+/* Marks are the handles themselves: wanted are all, or those that end in some bits. */
+static uint32_t sorted_marks[SORTED_KEYS];
+static const struct sorted_wish sorted_all = {.marks = sorted_marks};
+
+static void sorted_check_wish(const struct sorted *sorted, const bool *is_in, uint32_t mask,
+        uint32_t bits, sorted_key_fn *key_of)
+{
+	struct sorted_wish wish = {.marks = sorted_marks, .mask = mask, .bits = bits};
+	struct sorted_place place = sorted_seek(sorted, INT64_MIN, key_of, is_in);
+
+	for (uint32_t i = 0; i < SORTED_KEYS; i++) {
+		if (is_in[i] && (i & mask) == bits)
+			ck_assert_uint_eq(sorted_next(sorted, &place, &wish), i);
+	}
+	ck_assert_uint_eq(sorted_next(sorted, &place, &wish), SORTED_NONE);
+}
+
 static int64_t sorted_world_key(const void *ctx, uint32_t handle)
 {
 	const bool *is_in = ctx;
@@ -358,10 +375,12 @@ static void sorted_check(const struct sorted *sorted, const bool *is_in)
 	for (uint32_t i = 0; i < SORTED_KEYS; i++) {
 		if (!is_in[i])
 			continue;
-		ck_assert_uint_eq(sorted_next(sorted, &place), i);
+		ck_assert_uint_eq(sorted_next(sorted, &place, &sorted_all), i);
 		n++;
 	}
-	ck_assert_uint_eq(sorted_next(sorted, &place), SORTED_NONE);
+	ck_assert_uint_eq(sorted_next(sorted, &place, &sorted_all), SORTED_NONE);
+	sorted_check_wish(sorted, is_in, 7, 3, sorted_world_key);
+	sorted_check_wish(sorted, is_in, UINT32_MAX, SORTED_KEYS, sorted_world_key);
 	n_blocks_needed = (n + SORTED_BLOCK - 1) / SORTED_BLOCK;
 	ck_assert_uint_le(sorted->n_blocks, 4 * n_blocks_needed + 1);
 }
@@ -374,6 +393,8 @@ START_TEST(test_sorted_against_a_model)
 	struct rng rng;
 
 	seed_rng(&rng, "test_sorted_against_a_model");
+	for (uint32_t i = 0; i < SORTED_KEYS; i++)
+		sorted_marks[i] = i;
 	sorted_check(&sorted, is_in);
 	for (uint32_t i = 0; i < SORTED_KEYS; i++) {
 		is_in[i] = true;
@@ -390,7 +411,7 @@ START_TEST(test_sorted_against_a_model)
 			is_in[i] = true;
 			sorted_insert(&sorted, i, i * INT64_C(3), sorted_world_key, is_in);
 			place = sorted_seek(&sorted, i * INT64_C(3) - 1, sorted_world_key, is_in);
-			ck_assert_uint_eq(sorted_next(&sorted, &place), i);
+			ck_assert_uint_eq(sorted_next(&sorted, &place, &sorted_all), i);
 		} else if (!adds && is_in[i]) {
 			sorted_remove(&sorted, i, i * INT64_C(3), sorted_world_key, is_in);
 			is_in[i] = false;

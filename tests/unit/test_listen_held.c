@@ -38,6 +38,34 @@ START_TEST(test_held_request_is_answered_later)
 }
 END_TEST
 
+/* Who says all that he has to say, and closes that direction, gets all of the answer. */
+START_TEST(test_half_close_while_a_large_answer_is_sent)
+{
+	enum { BYTES = 4 * 1024 * 1024 };
+	struct listenkit kit;
+	struct rawclient client;
+	char *body = mem_new(BYTES, 1);
+
+	memset(body, 'x', BYTES);
+	memcpy(body + BYTES - 5, "<end>", 5);
+	listenkit_init(&kit);
+	rawclient_open(&client, kit.path);
+	rawclient_get(&client, "/defer");
+	listenkit_expect(&kit, listenkit_held, 1);
+	shutdown(client.fd, SHUT_WR);
+	netkit_run_for(&kit.net, 50);
+	ck_assert_uint_eq(kit.n_gone, 0);
+	listen_reply(kit.held[0], 200, "text/plain", body, BYTES, NULL);
+	rawclient_expect(&client, &kit.net, "<end>");
+	rawclient_expect_end(&client, &kit.net);
+	rawclient_close(&client);
+	listenkit_expect(&kit, listenkit_clients, 0);
+	ck_assert_uint_eq(kit.n_gone, 0);
+	listenkit_deinit(&kit);
+	free(body);
+}
+END_TEST
+
 START_TEST(test_leaving_is_noticed)
 {
 	static const char *const paths[] = {"/hold", "/stream"};
@@ -304,6 +332,7 @@ END_TEST
 static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_held_request_is_answered_later);
+	tcase_add_test(tests, test_half_close_while_a_large_answer_is_sent);
 	tcase_add_test(tests, test_leaving_is_noticed);
 	tcase_add_test(tests, test_leaving_with_unread_bytes_does_not_spin);
 	tcase_add_test(tests, test_many_held_requests_all_leave);

@@ -20,6 +20,7 @@ struct model_job {
 	int64_t key; /* 0 = none yet */
 	char name[40];
 	char message[40]; /* "" = no error */
+	char word[40];    /* its state, if it is one of many */
 	struct job job;
 	struct job_terms terms;
 };
@@ -82,29 +83,113 @@ static int compare_keys(const void *a, const void *b)
 	return (of_a > of_b) - (of_a < of_b);
 }
 
-static void check_all(const struct model *m)
+static bool is_wanted(const struct model_job *job, size_t i, const struct registry_filter *filter)
+{
+	bool is_finished = job_kind_is_finished((enum job_kind)job->job.kind);
+
+	return job->tracked && job->key &&
+	       (!filter->is_of_account || filter->account == account_of(i)) &&
+	       (!filter->state || strcmp(filter->state, job->job.state) == 0) &&
+	       (!filter->name || strcmp(filter->name, job->name) == 0) &&
+	       (filter->finished < 0 || (filter->finished == 1) == is_finished);
+}
+
+/* The walk, begun in the middle too, gives those that are wanted, in the order of their keys. */
+static void check_walk(const struct model *m, const struct registry_filter *filter)
 {
 	static int64_t keys[JOBS];
-	struct sorted_place place = registry_seek(m->registry, 0);
+	struct registry_walk walk;
+	size_t n = 0;
+
+	for (size_t i = 0; i < JOBS; i++) {
+		if (is_wanted(&m->jobs[i], i, filter))
+			keys[n++] = m->jobs[i].key;
+	}
+	qsort(keys, n, sizeof(keys[0]), compare_keys);
+	for (size_t from = 0; from <= n; from += 1 + n / 3) {
+		registry_walk_begin(m->registry, from ? keys[from - 1] : 0, filter, &walk);
+		for (size_t i = from; i < n; i++) {
+			struct tracked *tracked = registry_next(&walk);
+
+			ck_assert_ptr_nonnull(tracked);
+			ck_assert_int_eq(tracked_key(tracked), keys[i]);
+		}
+		ck_assert_ptr_null(registry_next(&walk));
+	}
+}
+
+static void check_walks(const struct model *m)
+{
+	static const char *const some[] = {
+	        NULL, "ADDED", "COMPLETED", "LOST", "word 7", "nobody said so", "trouble 1"};
+
+	for (uint32_t account = 0; account <= ACCOUNTS; account++) {
+		for (size_t k = 0; k < ARRAY_LEN(some); k++) {
+			struct registry_filter filter = {.is_of_account = account < ACCOUNTS,
+			        .account = account,
+			        .state = some[k],
+			        .finished = (int)(k + account) % 3 - 1};
+
+			check_walk(m, &filter);
+			filter.state = NULL;
+			filter.name = m->jobs[k * 7].name[0] ? m->jobs[k * 7].name : "nobody";
+			check_walk(m, &filter);
+			filter.finished = -1;
+			check_walk(m, &filter);
+		}
+	}
+}
+
+/* Also of words whose marks are the same. */
+static void check_states_of_all(const struct model *m)
+{
+	for (size_t i = 0; i < JOBS; i++) {
+		struct registry_filter filter = {.state = m->jobs[i].job.state, .finished = -1};
+
+		if (m->jobs[i].tracked)
+			check_walk(m, &filter);
+	}
+}
+
+/* All are counted once; a state by itself is counted right. */
+static void check_states(const struct model *m)
+{
+	size_t n_all = 0;
+
+	for (uint32_t account = 0; account < ACCOUNTS; account++) {
+		struct registry_state counts[REGISTRY_STATES_MAX];
+		size_t n = registry_states(m->registry, account, counts);
+
+		for (size_t k = 0; k < n; k++) {
+			size_t wanted = 0;
+
+			ck_assert_uint_gt(counts[k].n, 0);
+			n_all += counts[k].n;
+			for (size_t i = 0; i < JOBS; i++)
+				wanted += m->jobs[i].tracked && account_of(i) == account &&
+				          strcmp(m->jobs[i].job.state, counts[k].state) == 0;
+			ck_assert_uint_eq(
+			        counts[k].word ? wanted : 0, counts[k].word ? counts[k].n : 0);
+		}
+	}
+	ck_assert_uint_eq(n_all, m->n);
+}
+
+static void check_all(const struct model *m)
+{
+	const struct registry_filter all = {.finished = -1};
 	uint32_t cursor = 0;
-	size_t n_keys = 0, n = 0;
+	size_t n = 0;
 
 	ck_assert_uint_eq(registry_count(m->registry), m->n);
 	for (size_t i = 0; i < JOBS; i++) {
-		if (!m->jobs[i].tracked)
-			continue;
-		check_job(m, i);
-		if (m->jobs[i].key)
-			keys[n_keys++] = m->jobs[i].key;
+		if (m->jobs[i].tracked)
+			check_job(m, i);
 	}
-	qsort(keys, n_keys, sizeof(keys[0]), compare_keys);
-	for (size_t i = 0; i < n_keys; i++) {
-		struct tracked *tracked = registry_next(m->registry, &place);
-
-		ck_assert_ptr_nonnull(tracked);
-		ck_assert_int_eq(tracked_key(tracked), keys[i]);
-	}
-	ck_assert_ptr_null(registry_next(m->registry, &place));
+	check_walk(m, &all);
+	check_walks(m);
+	check_states_of_all(m);
+	check_states(m);
 	while (registry_each(m->registry, &cursor))
 		n++;
 	ck_assert_uint_eq(n, m->n);
@@ -136,6 +221,12 @@ static void change_job(struct model *m, struct model_job *job)
 	        "ADDED", "IN PROGRESS", "COMPLETED", "LOST", "A word of their own"};
 	const char *state = states[rng_below(&m->rng, ARRAY_LEN(states))];
 
+	/* At times more words than are counted apart. */
+	if (rng_below(&m->rng, 2)) {
+		snprintf(job->word, sizeof(job->word), "word %zu",
+		        (size_t)rng_below(&m->rng, m->n > JOBS / 2 ? 100 : 10));
+		state = job->word;
+	}
 	job->job = (struct job){
 	        .state = state,
 	        .kind = (uint8_t)job_kind_of(state),
