@@ -22,7 +22,7 @@
 #include "net/loop.h"
 #include "store/store.h"
 
-enum { JOURNAL_SPACING_MS = 20 };
+enum { JOURNAL_SPACING_MS = 50 };
 
 struct journal;
 struct journal_change;
