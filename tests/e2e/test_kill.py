@@ -12,12 +12,12 @@ import time
 import unittest
 
 from evidence import Evidence, unseen_faults
-from harness import TestCase
+from harness import DEADLINE_S, TestCase
 
 N_JOBS = 30
 N_KILLS = int(os.environ.get("BULKWATCH_KILLS", "40"))
 SEED = int(os.environ.get("BULKWATCH_SEED", random.SystemRandom().randrange(1 << 32)))
-LAST_KILL_MS = 350      # after the start of a life: before, in and after recovery
+LAST_KILL_MS = 350      # after the start of a life, before, in and after recovery; or after it answers
 LAST_COMPLETION_MS = 12000
 FIRED = {"job.added", "job.queued", "job.in_progress", "job.completed"}
 ACCOUNT = "acme"
@@ -48,7 +48,8 @@ class Kill(TestCase):
                      poll={"min_interval": "40ms", "max_interval": "120ms"})
         evidence = Evidence(FIRED)
         for _ in range(N_KILLS):
-            self.live_and_die(stage, evidence, rng.uniform(0, LAST_KILL_MS) / 1000)
+            self.live_and_die(stage, evidence, rng.uniform(0, LAST_KILL_MS) / 1000,
+                              answers_first=rng.random() < 0.5)
             if rng.random() < 0.5:
                 self.kill_hooks(stage)
         self.end_well(stage, evidence)
@@ -65,14 +66,16 @@ class Kill(TestCase):
             {"state": "IN PROGRESS", "for": f"{int(end - cuts[1]) + 1}ms"},
             {"state": "COMPLETED"}]}
 
-    def live_and_die(self, stage, evidence, lives_s):
-        dies_at = time.monotonic() + lives_s
+    def live_and_die(self, stage, evidence, lives_s, answers_first):
         daemon = stage.launch()
+        begun = time.monotonic()
         stream = None
-        while time.monotonic() < dies_at:
+        while time.monotonic() < begun + (DEADLINE_S if answers_first and not stream else lives_s):
             self.assertIsNone(daemon.process.poll(), stage.log())
             if stream is None:
                 stream = self.try_follow(daemon)
+                if answers_first and stream:
+                    begun = time.monotonic()
             time.sleep(0.002)
         daemon.kill()
         if stream:
