@@ -102,6 +102,26 @@ static int backup_fetch(struct ctl *ctl, struct backup *backup)
 	return code;
 }
 
+static void print_made(const struct ctl *ctl, const struct backup *backup)
+{
+	cleanup(buf_deinit) struct buf text = {0}, safe = {0};
+	struct json_out out;
+
+	if (!ctl->is_json) {
+		if (ctl->term.is_terminal)
+			printf("%" PRId64 " bytes\n", backup->size);
+		return;
+	}
+	json_out_init(&out, &text, false);
+	json_open_object(&out, NULL);
+	json_put_string(&out, "file", backup->path);
+	json_put_integer(&out, "bytes", backup->size);
+	json_close_object(&out);
+	json_out_deinit(&out);
+	text_add_safe_json(&safe, buf_str(&text), text.len);
+	printf("%s\n", buf_str(&safe));
+}
+
 int cmd_backup(struct ctl *ctl, const struct args *args)
 {
 	struct backup backup = {.path = args->operands[0]};
@@ -123,8 +143,8 @@ int cmd_backup(struct ctl *ctl, const struct args *args)
 		code = backup_keep(&backup);
 	if (code != CTL_OK)
 		unlink(backup.temporary);
-	else if (ctl->term.is_terminal && !ctl->is_json)
-		printf("%" PRId64 " bytes\n", backup.size);
+	else
+		print_made(ctl, &backup);
 	close(backup.fd);
 	free(backup.temporary);
 	return code;

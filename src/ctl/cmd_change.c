@@ -80,6 +80,18 @@ struct change {
 	const char *done;
 };
 
+/* As it is now: the answer to a removal has no body. */
+static int print_removed(const struct ctl *ctl, struct client *client, const char *path)
+{
+	struct answer answer = {0};
+	int code = client_ask(client, &(struct client_request){.path = path}, &answer);
+
+	if (code == CTL_OK)
+		code = answer_take(ctl, &answer);
+	answer_deinit(&answer);
+	return code;
+}
+
 static int change_job(
         struct ctl *ctl, struct client *client, const char *text, const struct change *change)
 {
@@ -99,6 +111,8 @@ static int change_job(
 	/* It is known, but no longer watched: said in the daemon's words. */
 	if (code == CTL_OTHER && answer.status == 404)
 		code = CTL_NO_JOB;
+	if (code == CTL_OK && ctl->is_json && answer.body.len == 0)
+		code = print_removed(ctl, client, buf_str(&path));
 	if (code == CTL_OK)
 		print_done(ctl, job.account, job.id, change->done);
 	found_job_deinit(&job);
