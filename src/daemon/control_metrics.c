@@ -108,7 +108,8 @@ static void put_events(struct page *page)
 {
 	const struct account *account;
 
-	counter(page, "bulkwatch_events_total", "Events that were committed since the start.");
+	counter(page, "bulkwatch_events_total",
+	        "Events of jobs and accounts that were committed since the start.");
 	for (size_t i = 0; (account = account_at(page, &i));) {
 		for (int type = EVENT_NONE + 1; type < EVENT_TYPES; type++) {
 			if (account->metrics.n_events[type])
@@ -375,8 +376,8 @@ static void put_database(struct page *page)
 	const struct journal *journal = page->context->tracker->journal;
 	const struct store *store = journal_store(journal);
 
-	put_one(page, "bulkwatch_database_bytes", EXPOSITION_GAUGE, "Size of the database.",
-	        (double)store_size(store));
+	put_one(page, "bulkwatch_database_bytes", EXPOSITION_GAUGE,
+	        "Size of the database, its write-ahead log included.", (double)store_size(store));
 	put_one(page, "bulkwatch_database_full", EXPOSITION_GAUGE,
 	        "1 while everything pauses because the disk is full.", journal_is_full(journal));
 	put_one(page, "bulkwatch_last_seq", EXPOSITION_GAUGE, "Number of the last event.",

@@ -2,6 +2,7 @@
 """GET /metrics: the format, strictly; that the numbers are true; that nothing names a job; where it
 is answered; and that the dashboard and the rules speak of what there is."""
 
+import calendar
 import http.client
 import json
 import os
@@ -13,8 +14,10 @@ import subprocess
 import time
 import unittest
 
-from harness import DEADLINE_S, QUIET_S, ROOT, TestCase, assert_unchanged, ask, wait_for
+from harness import CREDITS, DEADLINE_S, QUIET_S, ROOT, TestCase, assert_unchanged, ask, wait_for
 
+CLIENT = {"client_id": "1000.FACTS", "client_secret": "secret0123456789abcdef",
+          "refresh_token": "1000.refresh0123456789.abcdef"}
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METRIC = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABEL = r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\"|\\n)*)"'
@@ -354,6 +357,169 @@ class Metrics(TestCase):
         daemon = self.start(["1"])
         self.assertNotIn("LISTEN", tcp_of(daemon.pid))
         assert_unchanged(lambda: tcp_of(daemon.pid).count("LISTEN"), QUIET_S, "TCP sockets")
+
+
+def parse_time(text):
+    """Seconds of Unix time of RFC 3339 in UTC."""
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S"))
+
+
+class Facts(TestCase):
+    """A run with known troubles: each number against what others saw of it, which are the simulator's
+    log, the hooks' own records, the journal, and the files."""
+
+    SCRIPT = {"clients": [CLIENT], "jobs": [
+        {"id": "10", "life": [{"state": "ADDED", "polls": 1}, {"state": "COMPLETED"}]},
+        {"id": "11", "life": [{"fault": "garbage", "polls": 2}, {"state": "FAILURE"}]},
+        {"id": "12", "life": [{"fault": "500", "polls": 1}, {"state": "COMPLETED"}]},
+        {"id": "13", "life": [{"fault": "not_found", "polls": 2}, {"state": "QUEUED", "polls": 1},
+                              {"state": "COMPLETED"}]},
+        {"id": "14", "life": [{"state": "ADDED"}]},
+        {"id": "20", "life": [{"state": "IN PROGRESS", "polls": 2}, {"state": "COMPLETED"}]},
+        {"id": "30", "life": [{"state": "COMPLETED"}]}],
+        "faults": [{"dc": "us", "what": "429", "times": 1, "retry_after": "1"}]}
+    ACCOUNTS = {"acme": ("eu", ["10", "11", "12", "13", "14"]), "beta": ("us", ["20"]),
+                "gamma": ("jp", ["30"])}
+    FINISHED = 6
+    RESULT_OF_STATUS = {200: "garbled", 500: "unreachable", 404: "not_found", 429: "throttled"}
+
+    def setUp(self):
+        super().setUp()
+        self.sim = self.stage.sim(script=self.SCRIPT, dcs=("eu", "us", "jp"))
+        self.gate = self.stage.dir / "go"
+        for name in ("client_secret", "refresh_token"):
+            self.stage.secret(name, CLIENT[name])
+        accounts = {name: self.stage.account(jobs, dc)
+                    for name, (dc, jobs) in self.ACCOUNTS.items()}
+        for account in accounts.values():
+            del account["access_token_file"]
+            account.update(client_id=CLIENT["client_id"],
+                           client_secret_file=str(self.stage.dir / "client_secret"),
+                           refresh_token_file=str(self.stage.dir / "refresh_token"))
+        self.stage.config(accounts, hooks={
+            "load": self.stage.hook("load"),
+            "sick": self.stage.hook("sick", then="exit 1\n", attempts=3, retry_first="10ms",
+                                    retry_max="20ms"),
+            "slow": self.stage.hook("slow", parallel=1, before=(
+                f"while [ ! -e {self.gate} ]; do sleep 0.02; done"))})
+        self.daemon = self.stage.start()
+        self.daemon.wait_finished(self.FINISHED)
+        self.assertEqual(self.daemon.post("/v1/jobs/acme/14/pause").status, 202)
+        wait_for(self.is_quiet, "quiet", why=self.daemon.status)
+
+    def is_quiet(self):
+        hooks = {hook["name"]: hook for hook in self.daemon.status()["hooks"]}
+        return (self.daemon.status()["in_flight"] == 0 and hooks["load"]["pending"] == 0
+                and hooks["sick"]["pending"] == 0 and hooks["slow"]["running"] == 1)
+
+    def families(self):
+        families = Families(ask(self.daemon.query, "GET", "/metrics").data.decode())
+        families.check_histograms()
+        return families
+
+    def polls_of(self, account):
+        """By result, as the server saw them."""
+        counts = dict.fromkeys(("status", "not_found", "throttled", "refused", "unreachable",
+                                "garbled"), 0)
+        for request in self.sim.requests():
+            if request["job"] in self.ACCOUNTS[account][1]:
+                is_told = request["state"] and not request["fault"]
+                counts["status" if is_told else self.RESULT_OF_STATUS[request["status"]]] += 1
+        return counts
+
+    def test_polls_and_credits(self):
+        now = self.families()
+        total = 0
+        for name, (dc, _) in self.ACCOUNTS.items():
+            labels = {"account": name, "datacenter": dc}
+            polls = self.polls_of(name)
+            total += sum(polls.values())
+            for result, n in polls.items():
+                self.assertEqual(now.get("bulkwatch_polls_total", result=result, **labels), n,
+                                 (name, result, polls))
+            for family, n in (("requests_total", sum(polls.values())), ("in_flight", 0),
+                              ("credits_used", sum(polls.values())), ("credits_limit", CREDITS),
+                              ("credits_left", CREDITS - sum(polls.values())),
+                              ("account_holds_total", polls["throttled"]),
+                              ("account_pauses_total", 0)):
+                self.assertEqual(now.get("bulkwatch_" + family, **labels), n, (family, name))
+            self.assertEqual(now.get("bulkwatch_poll_duration_seconds_count", datacenter=dc),
+                             sum(polls.values()), name)
+            self.assertEqual(now.get("bulkwatch_datacenter_up", datacenter=dc), 1)
+        polls = self.polls_of("acme")
+        self.assertEqual([polls[result] for result in ("garbled", "unreachable", "not_found")],
+                         [2, 1, 2])
+        self.assertEqual(self.polls_of("beta")["throttled"], 1)
+        # Their ends could be told apart from what was before: a look had found them unfinished.
+        for dc, n in (("eu", 2), ("us", 1), ("jp", 0)):
+            self.assertEqual(now.get("bulkwatch_detection_delay_seconds_count", datacenter=dc), n, dc)
+
+    def test_jobs_and_events(self):
+        now = self.families()
+        last = {request["job"]: request["state"] for request in self.sim.requests()
+                if request["job"] and request["state"] and not request["fault"]}
+        for name, (dc, jobs) in self.ACCOUNTS.items():
+            states = [last[job] for job in jobs]
+            found = {dict(labels)["state"]: n for labels, n in now.of("bulkwatch_jobs").items()
+                     if dict(labels)["account"] == name}
+            self.assertEqual(found, {state: states.count(state) for state in states}, name)
+        counts = {}
+        for event in self.daemon.events():
+            if event["type"].startswith("job."):
+                key = (event["account"], event["type"])
+                counts[key] = counts.get(key, 0) + 1
+        found = {(dict(labels)["account"], dict(labels)["type"]): n
+                 for labels, n in now.of("bulkwatch_events_total").items()}
+        self.assertEqual({key: n for key, n in found.items() if key[1].startswith("job.")}, counts)
+        self.assertEqual(now.get("bulkwatch_last_seq"), self.daemon.events()[-1]["seq"])
+
+    def test_hooks(self):
+        now = self.families()
+        records = self.stage.records()
+        runs = {hook: sum(record.hook == hook for record in records) for hook in ("load", "sick")}
+        self.assertEqual(runs, {"load": self.FINISHED, "sick": 3 * self.FINISHED})
+        for hook, result, n in (("load", "delivered", self.FINISHED), ("load", "failed", 0),
+                                ("load", "dead", 0), ("sick", "delivered", 0),
+                                ("sick", "failed", 2 * self.FINISHED),
+                                ("sick", "dead", self.FINISHED), ("slow", "delivered", 0)):
+            self.assertEqual(now.get("bulkwatch_hook_attempts_total", hook=hook, result=result), n,
+                             (hook, result))
+        for hook, n in runs.items():
+            self.assertEqual(now.get("bulkwatch_hook_duration_seconds_count", hook=hook), n)
+        for hook, pending, running, dead in (("load", 0, 0, 0), ("sick", 0, 0, self.FINISHED),
+                                             ("slow", self.FINISHED, 1, 0)):
+            self.assertEqual([now.get("bulkwatch_hook_" + name, hook=hook)
+                              for name in ("pending", "running", "dead")],
+                             [pending, running, dead], hook)
+        oldest = min(parse_time(event["at"]) for event in self.daemon.events()
+                     if event["type"] in ("job.completed", "job.failed"))
+        age = now.get("bulkwatch_hook_oldest_pending_seconds", hook="slow")
+        self.assertAlmostEqual(age, time.time() - oldest, delta=3)
+        self.gate.touch()
+        self.daemon.wait_delivered()
+        now = self.families()
+        self.assertEqual(now.get("bulkwatch_hook_attempts_total", hook="slow", result="delivered"),
+                         self.FINISHED)
+        self.assertEqual(now.get("bulkwatch_hook_oldest_pending_seconds", hook="slow"), 0)
+
+    def test_token_database_and_connections(self):
+        told = {request["dc"]: parse_time(request["at"]) for request in self.sim.requests()
+                if request["path"] == "/oauth/v2/token"}
+        self.assertEqual(set(told), {"eu", "us", "jp"})
+        for name, (dc, _) in self.ACCOUNTS.items():
+            self.assertAlmostEqual(
+                self.families().get("bulkwatch_token_expiry_timestamp_seconds", account=name,
+                                    datacenter=dc), told[dc] + 3600, delta=3)
+        idle = [socket.socket(socket.AF_UNIX) for _ in range(7)]
+        for one in idle:
+            self.addCleanup(one.close)
+            one.connect(str(self.daemon.query))
+        wait_for(lambda: self.families().get("bulkwatch_connections") == 8, "seven, and who asks")
+        self.gate.touch()
+        self.daemon.wait_delivered()
+        files = [self.stage.state_dir / name for name in ("bulkwatch.db", "bulkwatch.db-wal")]
+        wait_for(lambda: self.families().get("bulkwatch_database_bytes")
+                 == sum(path.stat().st_size for path in files), "the size of the files")
 
 
 def tcp_of(pid):
