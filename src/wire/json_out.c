@@ -30,9 +30,10 @@ void json_out_deinit(struct json_out *w)
 
 /* ---- strings ---- */
 
+/* ASCII that stands for itself. Whether char has a sign is the machine's matter. */
 static bool is_plain(char c)
 {
-	return c >= 0x20 && c != '"' && c != '\\'; /* char is signed: what is not ASCII is not */
+	return (unsigned char)c >= 0x20 && (unsigned char)c < 0x80 && c != '"' && c != '\\';
 }
 
 /* Each byte that no reader should be given (it is no UTF-8, or a NUL, which many refuse) becomes
@@ -78,7 +79,7 @@ static void add_escaped(struct buf *out, char c)
 static void add_text(struct buf *out, const char *text, size_t len)
 {
 	for (size_t i = 0, from = 0;; i++) {
-		if (i < len && (is_plain(text[i]) || text[i] < 0))
+		if (i < len && (is_plain(text[i]) || (unsigned char)text[i] >= 0x80))
 			continue;
 		buf_add(out, text + from, i - from);
 		if (i == len)
