@@ -4,7 +4,7 @@
  *   harvest what came in -> decide and write -> commit -> memory -> tell the world -> ask for more
  *
  * Nothing outside learns of anything before its commit: programs are started, streams fed and
- * waiters answered by what runs after journal_commit().
+ * waiters answered by what runs after journal_end_turn().
  */
 #include "daemon/daemon_private.h"
 
@@ -101,9 +101,9 @@ static void daemon_on_turn_end(void *arg)
 {
 	struct daemon *daemon = arg;
 
-	http_harvest(daemon->http);         /* answers -> observations -> decisions -> rows */
+	control_answer(daemon->control); /* changes -> rows; before others: who asks reads rows */
+	http_harvest(daemon->http);      /* answers -> observations -> decisions -> rows */
 	children_harvest(daemon->children); /* ends of hooks -> rows */
-	control_answer(daemon->control);    /* changes -> rows */
 	tracker_tell_overdue(&daemon->tracker);
 	tracker_tell_accounts(&daemon->tracker);
 	tracker_write_contact(&daemon->tracker);
