@@ -282,10 +282,11 @@ static void refuse_method(struct call *call, const char *allowed, bool is_for_ad
 	        headers);
 }
 
-static void dispatch(void *arg, struct listen_request *request, bool is_admin)
+static void dispatch(void *arg, struct listen_request *request, enum desk_queue queue)
 {
 	struct control *control = arg;
 	enum listen_method method = listen_method(request);
+	bool is_admin = queue == DESK_ADMIN;
 	struct call call = {
 	        .control = control,
 	        .request = request,
@@ -332,7 +333,7 @@ struct control *control_new(const struct control_context *context)
 	struct control *control = MEM_NEW(struct control);
 
 	control->context = *context;
-	control->desk = desk_new(context->loop, dispatch, control);
+	control->desk = desk_new(context->loop, context->group, dispatch, control);
 	control->streams = streams_new(control);
 	control->waiters = waiters_new(control);
 	context->tracker->over = waiters_on_over;
@@ -354,10 +355,27 @@ struct control *control_free(struct control *control)
 	return NULL;
 }
 
+/* Pages of lists: what one answer costs grows with what is asked for. */
+static bool is_long(const struct listen_request *request)
+{
+	static const char *const lists[] = {"jobs", "deliveries", "accounts", "history"};
+	size_t n = listen_path_segments(request);
+	const char *last = n > 0 ? listen_path_segment(request, n - 1) : NULL;
+
+	for (size_t i = 0; last && i < ARRAY_LEN(lists); i++) {
+		if (strcmp(last, lists[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void take(const struct control *control, struct listen_request *request, bool is_admin)
 {
 	loop_now(control->context.loop); /* from here on the turn is timed */
-	desk_take(control->desk, request, is_admin);
+	desk_take(control->desk, request,
+	        is_admin           ? DESK_ADMIN
+	        : is_long(request) ? DESK_LONG
+	                           : DESK_SHORT);
 }
 
 void control_on_query(void *arg, struct listen_request *request)

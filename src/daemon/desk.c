@@ -1,6 +1,7 @@
 #include "daemon/desk.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 
@@ -8,53 +9,50 @@
 #include "util/mem.h"
 
 enum {
-	AT_ONCE_UNTIL_US = 5000, /* of the turn */
-	LATER_US = 5000,         /* of a turn, for those who wait */
+	AT_ONCE_UNTIL_US = 5000,             /* of the turn */
+	LATER_US = 5000,                     /* of a turn, for those who wait */
+	UNSENT_MAX_BYTES = 16 * 1024 * 1024, /* of pages that nobody takes */
 };
 
 struct visitor {
 	struct desk *desk;
 	struct listen_request *request;
 	TAILQ_ENTRY(visitor) link;
-	bool is_admin;
+	enum desk_queue queue;
 };
 
 TAILQ_HEAD(visitors, visitor);
 
 struct desk {
-	struct loop *loop; /* borrowed */
+	struct loop *loop;                /* borrowed */
+	const struct listen_group *group; /* borrowed */
 	desk_answer_fn *fn;
 	void *arg;
-	struct visitors queues[2]; /* by is_admin */
-	size_t n;
+	struct visitors queues[DESK_QUEUES];
 };
 
-struct desk *desk_new(struct loop *loop, desk_answer_fn *fn, void *arg)
+struct desk *desk_new(
+        struct loop *loop, const struct listen_group *group, desk_answer_fn *fn, void *arg)
 {
 	struct desk *desk = MEM_NEW(struct desk);
 
-	*desk = (struct desk){.loop = loop, .fn = fn, .arg = arg};
-	TAILQ_INIT(&desk->queues[false]);
-	TAILQ_INIT(&desk->queues[true]);
+	*desk = (struct desk){.loop = loop, .group = group, .fn = fn, .arg = arg};
+	for (int i = 0; i < DESK_QUEUES; i++)
+		TAILQ_INIT(&desk->queues[i]);
 	return desk;
 }
 
 struct desk *desk_free(struct desk *desk)
 {
-	assert(!desk || desk->n == 0);
+	for (int i = 0; desk && i < DESK_QUEUES; i++)
+		assert(TAILQ_EMPTY(&desk->queues[i]));
 	free(desk);
 	return NULL;
 }
 
-size_t desk_count(const struct desk *desk)
-{
-	return desk->n;
-}
-
 static void visitor_free(struct visitor *visitor)
 {
-	TAILQ_REMOVE(&visitor->desk->queues[visitor->is_admin], visitor, link);
-	visitor->desk->n--;
+	TAILQ_REMOVE(&visitor->desk->queues[visitor->queue], visitor, link);
 	free(visitor);
 }
 
@@ -63,42 +61,50 @@ static void visitor_on_gone(void *arg)
 	visitor_free(arg);
 }
 
-void desk_take(struct desk *desk, struct listen_request *request, bool is_admin)
+/* Whether anybody may be answered who waits there. */
+static bool is_open(const struct desk *desk, enum desk_queue queue)
 {
-	if (TAILQ_EMPTY(&desk->queues[is_admin]) && loop_turn_us(desk->loop) < AT_ONCE_UNTIL_US) {
-		desk->fn(desk->arg, request, is_admin);
+	return queue != DESK_LONG || listen_group_unsent(desk->group) < UNSENT_MAX_BYTES;
+}
+
+void desk_take(struct desk *desk, struct listen_request *request, enum desk_queue queue)
+{
+	if (TAILQ_EMPTY(&desk->queues[queue]) && is_open(desk, queue) &&
+	        loop_turn_us(desk->loop) < AT_ONCE_UNTIL_US) {
+		desk->fn(desk->arg, request, queue);
 		return;
 	}
 	struct visitor *visitor = MEM_NEW(struct visitor);
 
-	*visitor = (struct visitor){.desk = desk, .request = request, .is_admin = is_admin};
-	TAILQ_INSERT_TAIL(&desk->queues[is_admin], visitor, link);
-	desk->n++;
+	*visitor = (struct visitor){.desk = desk, .request = request, .queue = queue};
+	TAILQ_INSERT_TAIL(&desk->queues[queue], visitor, link);
 	listen_defer(request, visitor_on_gone, visitor);
 	loop_wake(desk->loop);
 }
 
-static struct visitor *first(const struct desk *desk)
+/* False: nobody is left who may be answered. */
+static bool answer_first(struct desk *desk, enum desk_queue queue)
 {
-	struct visitor *visitor = TAILQ_FIRST(&desk->queues[true]);
+	struct visitor *visitor = TAILQ_FIRST(&desk->queues[queue]);
 
-	return visitor ? visitor : TAILQ_FIRST(&desk->queues[false]);
+	if (!visitor || !is_open(desk, queue))
+		return false;
+	struct listen_request *request = visitor->request;
+
+	visitor_free(visitor);
+	desk->fn(desk->arg, request, queue);
+	return true;
 }
 
+/* One of each queue at least: what else the turn does may take all of its time, again and again. */
 void desk_look(struct desk *desk)
 {
-	int64_t began_us = loop_turn_us(desk->loop);
-	struct visitor *visitor;
+	int64_t until_us = loop_turn_us(desk->loop) + LATER_US;
 
-	while ((visitor = first(desk))) {
-		struct listen_request *request = visitor->request;
-		bool is_admin = visitor->is_admin;
-
-		visitor_free(visitor);
-		desk->fn(desk->arg, request, is_admin);
-		if (loop_turn_us(desk->loop) - began_us >= LATER_US)
-			break;
+	for (enum desk_queue queue = 0; queue < DESK_QUEUES; queue++) {
+		while (answer_first(desk, queue) && loop_turn_us(desk->loop) < until_us)
+			;
+		if (TAILQ_FIRST(&desk->queues[queue]) && is_open(desk, queue))
+			loop_wake(desk->loop);
 	}
-	if (desk->n > 0)
-		loop_wake(desk->loop);
 }

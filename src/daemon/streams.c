@@ -314,10 +314,37 @@ static void answer_pruned(struct call *call, int64_t pruned_through)
 	listen_reply(call->request, 410, "application/problem+json", body.data, body.len, NULL);
 }
 
-void control_get_events(struct call *call)
+/* One media range of an Accept (RFC 9110): that one, and not with the weight 0. */
+static bool is_range_of_sse(const char *range, size_t len)
+{
+	static const char type[] = "text/event-stream";
+	cleanup(mem_free_p) char *text = mem_strndup(range, len);
+	size_t n = strcspn(text, "; \t");
+	const char *weight = strcasestr(text + n, "q=");
+
+	return n == sizeof(type) - 1 && strncasecmp(text, type, n) == 0 &&
+	       (!weight || strtod(weight + 2, NULL) > 0);
+}
+
+static bool accepts_sse(const struct call *call)
 {
 	const char *accept = listen_header(call->request, "Accept");
-	bool is_sse = accept && strstr(accept, "text/event-stream");
+
+	while (accept && *accept) {
+		size_t len;
+
+		accept += strspn(accept, " \t,");
+		len = strcspn(accept, ",");
+		if (is_range_of_sse(accept, len))
+			return true;
+		accept += len;
+	}
+	return false;
+}
+
+void control_get_events(struct call *call)
+{
+	bool is_sse = accepts_sse(call);
 	struct streams *streams = call->control->streams;
 	struct account *account;
 	event_set types;

@@ -43,6 +43,8 @@ typedef void listen_gone_fn(void *arg);
 int listen_group_new(struct loop *loop, int max_clients, struct listen_group **out);
 struct listen_group *listen_group_free(struct listen_group *group);
 size_t listen_group_clients(const struct listen_group *group);
+/* Bytes of large answers that clients have not taken yet. They have a minute for each. */
+size_t listen_group_unsent(const struct listen_group *group);
 
 /* LISTEN_E_PATH: too long for a sockaddr_un, not absolute, or something that is no socket stands
  * there; LISTEN_E_BUSY: a server answers there. Others negative. words (may be NULL) gets a

@@ -118,6 +118,25 @@ void listen_group_count(struct listen_group *group)
 	listen_group_sweep(group);
 }
 
+size_t listen_group_unsent(const struct listen_group *group)
+{
+	return group->n_unsent;
+}
+
+/* Whoever takes for ever to read holds back what others may be sent. */
+static void listen_group_end_slow_readers(struct listen_group *group)
+{
+	int64_t now_mono_ms = loop_now(group->loop).mono_ms;
+	struct listen_sending *sending;
+
+	TAILQ_FOREACH(sending, &group->sendings, link)
+	{
+		if (now_mono_ms - sending->since_mono_ms <= LISTEN_SENDING_MS)
+			break;
+		shutdown(sending->fd, SHUT_RDWR);
+	}
+}
+
 bool listen_group_is_full(const struct listen_group *group)
 {
 	return group->n_clients + group->n_accepted >= group->max_clients;
@@ -162,6 +181,7 @@ static void listen_group_on_timer(void *arg)
 
 	TAILQ_FOREACH(listen, &group->listens, link)
 	listen_look_at_requests(listen);
+	listen_group_end_slow_readers(group);
 	listen_group_count(group);
 	/* Also when it is on already: listen_on_accept_error() may have switched one off. */
 	if (!listen_group_is_full(group))
@@ -224,6 +244,7 @@ int listen_group_new(struct loop *loop, int max_clients, struct listen_group **o
 	        mem_must(event_new(loop_event_base(loop), -1, 0, listen_group_on_accepted, group));
 	group->timer = loop_timer_new(loop, listen_group_on_timer, group);
 	TAILQ_INIT(&group->listens);
+	TAILQ_INIT(&group->sendings);
 	*out = group;
 	return 0;
 }
@@ -232,7 +253,7 @@ struct listen_group *listen_group_free(struct listen_group *group)
 {
 	if (!group)
 		return NULL;
-	assert(TAILQ_EMPTY(&group->listens));
+	assert(TAILQ_EMPTY(&group->listens) && TAILQ_EMPTY(&group->sendings));
 	event_free(group->accepted_event);
 	loop_timer_free(group->timer);
 	free(group->accepted);

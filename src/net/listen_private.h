@@ -18,12 +18,24 @@
 enum {
 	/* More than one request's head and body, so that only pipelined excess is left unread. */
 	LISTEN_INPUT_MAX_BYTES = 128 * 1024,
-	LISTEN_REQUEST_MS = 60 * 1000, /* for one whole request to arrive */
-	LISTEN_RETRY_MS = 100,         /* until a place is looked for again at the cap */
-	LISTEN_SWEEP_MS = 1000,        /* also until accepting is tried again after an error */
+	LISTEN_REQUEST_MS = 60 * 1000,  /* for one whole request to arrive */
+	LISTEN_RETRY_MS = 100,          /* until a place is looked for again at the cap */
+	LISTEN_LARGE_BYTES = 64 * 1024, /* answers are watched until they are sent */
+	LISTEN_SENDING_MS = 60 * 1000,
+	LISTEN_SWEEP_MS = 1000, /* also until accepting is tried again after an error */
+};
+
+/* A large answer on its way, which evhttp has until it is sent. */
+struct listen_sending {
+	TAILQ_ENTRY(listen_sending) link;
+	struct listen_group *group;
+	int fd;
+	size_t len;
+	int64_t since_mono_ms;
 };
 
 TAILQ_HEAD(listen_list, listen);
+TAILQ_HEAD(listen_sendings, listen_sending);
 TAILQ_HEAD(listen_requests, listen_request);
 
 /* What is known of the connection on one descriptor. */
@@ -46,6 +58,8 @@ struct listen_group {
 	struct event *accepted_event; /* owned */
 	struct loop_timer *timer;     /* owned */
 	bool is_accepting;
+	struct listen_sendings sendings; /* the oldest first */
+	size_t n_unsent;
 };
 
 struct listen {

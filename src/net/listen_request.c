@@ -346,11 +346,55 @@ static struct evbuffer *listen_buffer_of(const char *bytes, size_t len)
 	return buffer;
 }
 
+/* ---- large answers ---- */
+
+static void listen_sending_free(struct listen_sending *sending)
+{
+	TAILQ_REMOVE(&sending->group->sendings, sending, link);
+	sending->group->n_unsent -= sending->len;
+	free(sending);
+}
+
+static void listen_on_sending_closed(struct evhttp_connection *connection, void *arg)
+{
+	(void)connection;
+	listen_sending_free(arg);
+}
+
+static void listen_on_large_answered(struct evhttp_request *http_request, void *arg)
+{
+	struct listen_sending *sending = arg;
+
+	evhttp_connection_set_closecb(evhttp_request_get_connection(http_request), NULL, NULL);
+	listen_group_mark(sending->group, sending->fd, false);
+	listen_sending_free(sending);
+}
+
+/* From here on the connection tells what becomes of the answer. */
+static void listen_watch_sending(
+        struct listen_group *group, struct evhttp_request *http, int fd, size_t len)
+{
+	struct listen_sending *sending = MEM_NEW(struct listen_sending);
+
+	*sending = (struct listen_sending){
+	        .group = group,
+	        .fd = fd,
+	        .len = len,
+	        .since_mono_ms = loop_now(group->loop).mono_ms,
+	};
+	TAILQ_INSERT_TAIL(&group->sendings, sending, link);
+	group->n_unsent += len;
+	evhttp_connection_set_closecb(
+	        evhttp_request_get_connection(http), listen_on_sending_closed, sending);
+	evhttp_request_set_on_complete_cb(http, listen_on_large_answered, sending);
+}
+
 void listen_reply(struct listen_request *request, int status, const char *content_type,
         const char *body, size_t len, const char *const *extra_headers)
 {
 	struct evhttp_request *http = request->http;
 	struct bufferevent *bev = listen_request_bev(request);
+	struct listen_group *group = request->listen->group;
 	struct evbuffer *buffer = NULL;
 	char length[24];
 
@@ -365,6 +409,8 @@ void listen_reply(struct listen_request *request, int status, const char *conten
 		buffer = listen_buffer_of(body, len);
 	}
 	listen_request_detach(request);
+	if (buffer && len > LISTEN_LARGE_BYTES)
+		listen_watch_sending(group, http, bufferevent_getfd(bev), len);
 	evhttp_send_reply(http, status, NULL, buffer);
 	/* evhttp would look for the end of input meanwhile, and cut the answer off there. It reads
 	 * again when all is written. */

@@ -181,6 +181,29 @@ class Crowds(DoorsCase):
         self.assert_idle()
         self.assert_stops(daemon)
 
+    def test_pages_that_nobody_takes(self):
+        """300 who ask for large pages and read nothing: they take no more memory than some, and who
+        asks for little is answered meanwhile."""
+        daemon = self.start([str(1000 + i) for i in range(600)])
+        daemon.wait_finished(600)
+        before = memory_kb(daemon.pid)
+        readers = [self.connect() for _ in range(300)]
+        for client in readers:
+            client.sendall(b"GET /v1/jobs?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
+        for _ in range(20):
+            self.assertEqual(daemon.get("/v1/jobs/acme/1000").status, 200)
+            self.assertEqual(daemon.post("/v1/jobs/acme/1000/poll").status, 202)
+        # They go on where it stopped as soon as somebody reads or leaves.
+        for client in readers[:150]:
+            client.close()
+        for client in readers[150:]:
+            reply = http.client.HTTPResponse(client)
+            reply.begin()
+            self.assertEqual(len(json.loads(reply.read())["jobs"]), 600)
+        self.assert_memory(before)
+        self.assert_idle()
+        self.assert_stops(daemon)
+
     def test_half_open_connections(self):
         """400 that say nothing, or half of it; the next client is served."""
         daemon = self.start(["1"])

@@ -381,6 +381,19 @@ class Events(QueryCase):
         for stream in (everything, joined, completed, sse):
             stream.close()
 
+    def test_what_is_accepted(self):
+        daemon = self.start({"acme": ["1"]})
+        for accept, is_sse in (("text/event-stream", True), ("TEXT/Event-Stream", True),
+                               ("text/html, text/event-stream", True),
+                               ("application/json,text/event-stream;q=0.5", True),
+                               ("text/event-stream ; charset=utf-8", True), ("*/*", False),
+                               ("text/event-stream;q=0", False), ("text/event-stream; q=0.0", False),
+                               ("x-text/event-stream", False), ("text/event-streams", False),
+                               ("", False), (",;,", False)):
+            reply = daemon.get("/v1/events?limit=1", headers={"Accept": accept})
+            self.assertEqual(reply.content_type,
+                             "text/event-stream" if is_sse else "application/x-ndjson", accept)
+
     def test_heartbeats(self):
         """Beats go on while nothing happens, so that nobody takes the connection for dead."""
         daemon = self.start({"acme": ["1000"]})

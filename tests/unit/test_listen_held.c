@@ -56,11 +56,23 @@ START_TEST(test_half_close_while_a_large_answer_is_sent)
 	netkit_run_for(&kit.net, 50);
 	ck_assert_uint_eq(kit.n_gone, 0);
 	listen_reply(kit.held[0], 200, "text/plain", body, BYTES, NULL);
+	ck_assert_uint_eq(listen_group_unsent(kit.group), BYTES);
 	rawclient_expect(&client, &kit.net, "<end>");
 	rawclient_expect_end(&client, &kit.net);
 	rawclient_close(&client);
 	listenkit_expect(&kit, listenkit_clients, 0);
 	ck_assert_uint_eq(kit.n_gone, 0);
+	ck_assert_uint_eq(listen_group_unsent(kit.group), 0);
+	/* Nor does one count who leaves in the middle. */
+	rawclient_open(&client, kit.path);
+	rawclient_get(&client, "/defer");
+	listenkit_expect(&kit, listenkit_held, 2);
+	listen_reply(kit.held[1], 200, "text/plain", body, BYTES, NULL);
+	netkit_run_for(&kit.net, 50);
+	ck_assert_uint_eq(listen_group_unsent(kit.group), BYTES);
+	rawclient_close(&client);
+	listenkit_expect(&kit, listenkit_clients, 0);
+	ck_assert_uint_eq(listen_group_unsent(kit.group), 0);
 	listenkit_deinit(&kit);
 	free(body);
 }
