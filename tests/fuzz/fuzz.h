@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Bytes of nobody's making. Returns 0; what must never be ends the process. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -15,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static inline void fuzz_broken(const char *words, const char *file, int line)
 {
-	fprintf(stderr, "%s:%d: it must be that %s\n", file, line, words);
+	/* Some targets have a stderr of their own. */
+	dprintf(STDERR_FILENO, "%s:%d: it must be that %s\n", file, line, words);
 	abort();
 }
 

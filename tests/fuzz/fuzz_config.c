@@ -19,12 +19,10 @@ static void fuzz_show_again(const struct config *config)
 	struct config *again;
 
 	config_show(config, &first);
-	if (loader_load_text(fuzz_file, buf_str(&first), first.len,
-	            LOADER_CHECK | LOADER_TEXT_ALONE, &again, &problems) != 0)
-		abort();
+	must(loader_load_text(fuzz_file, buf_str(&first), first.len,
+	             LOADER_CHECK | LOADER_TEXT_ALONE, &again, &problems) == 0);
 	config_show(again, &second);
-	if (strcmp(buf_str(&first), buf_str(&second)) != 0)
-		abort();
+	must(strcmp(buf_str(&first), buf_str(&second)) == 0);
 	config_restart_keys(config, again, &second);
 	config_problems_deinit(&problems);
 	config_free(again);
@@ -39,8 +37,8 @@ static void fuzz_config(const char *text, size_t len)
 	        fuzz_file, text, len, LOADER_CHECK | LOADER_TEXT_ALONE, &config, &problems);
 
 	config_problems_print(&problems, &words);
-	if ((r == 0) != (problems.n_errors == 0) || (r == 0) != (config != NULL))
-		abort();
+	must((r == 0) == (problems.n_errors == 0));
+	must((r == 0) == (config != NULL));
 	if (config)
 		fuzz_show_again(config);
 	config_problems_deinit(&problems);
@@ -58,8 +56,7 @@ static void fuzz_jobs_file(const char *text, size_t len)
 	for (size_t i = 0; i < account.n_jobs; i++) {
 		const struct config_job *job = &account.jobs[i];
 
-		if (l.problems.n_errors == 0 && job->name && config_job_name_problem(job->name))
-			abort();
+		must(l.problems.n_errors > 0 || !job->name || !config_job_name_problem(job->name));
 	}
 	problems_deinit(&l.problems);
 	free(account.jobs);

@@ -17,14 +17,12 @@ static void fuzz_granted(const struct token_reply *reply)
 	size_t len = strlen(reply->access_token);
 	char again[TOKEN_DOMAIN_MAX_BYTES + 1];
 
-	if (len == 0 || len > TOKEN_MAX_BYTES || str_has_control(reply->access_token, len) ||
-	        strchr(reply->access_token, ' '))
-		abort();
-	if (reply->life_ms < TOKEN_LIFE_MIN_MS || reply->life_ms > TOKEN_LIFE_MAX_MS)
-		abort();
+	must(len > 0 && len <= TOKEN_MAX_BYTES);
+	must(!str_has_control(reply->access_token, len) && !strchr(reply->access_token, ' '));
+	must(reply->life_ms >= TOKEN_LIFE_MIN_MS && reply->life_ms <= TOKEN_LIFE_MAX_MS);
 	/* An origin is written one way alone. */
-	if (reply->api_domain[0] && (!token_origin(reply->api_domain, again) || strlen(again) == 0))
-		abort();
+	must(!reply->api_domain[0] ||
+	        (token_origin(reply->api_domain, again) && strlen(again) > 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -46,11 +44,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	token_reply_read(&answer, &reply);
 	if (reply.kind == TOKEN_REPLY_GRANTED)
 		fuzz_granted(&reply);
-	else if (!reply.message[0] || reply.access_token[0] || strstr(reply.message, secret))
-		abort();
-	if (str_has_control(reply.message, strlen(reply.message)) ||
-	        !str_is_utf8(reply.message, strlen(reply.message), NULL))
-		abort();
+	else
+		must(reply.message[0] && !reply.access_token[0] && !strstr(reply.message, secret));
+	must(!str_has_control(reply.message, strlen(reply.message)));
+	must(str_is_utf8(reply.message, strlen(reply.message), NULL));
 	token_reply_wipe(&reply);
 	return 0;
 }
