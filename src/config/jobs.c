@@ -10,6 +10,7 @@
  */
 #include "config/loader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -83,6 +84,7 @@ static struct config_job *jobs_add(struct jobs *jobs, struct place at)
 	if (jobs->l->n_jobs == JOBS_MAX)
 		return NULL;
 	jobs_reserve(jobs, 1);
+	assert(jobs->places);
 	jobs->l->n_jobs++;
 	jobs->places[account->n_jobs] = at;
 	job = &account->jobs[account->n_jobs++];

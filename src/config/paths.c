@@ -118,7 +118,7 @@ static bool owner_is_trusted(const struct stat *st)
 /* What a secret's file must be, whatever it holds. *error: of its opening, then of this. */
 static const char *secret_file_problem(int fd, struct buf *words, int *error)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	if (fd >= 0)
 		*error = fstat(fd, &st) < 0 ? -errno : 0;

@@ -169,6 +169,6 @@ const char *problems_quote(char quoted[static QUOTE_SIZE], const char *text)
 		if ((unsigned char)quoted[i] == 0xc2 && (unsigned char)quoted[i + 1] < 0xa0)
 			quoted[i] = quoted[i + 1] = '?';
 	}
-	strcpy(quoted + len, len - 1 < strlen(text) ? "...\"" : "\"");
+	str_copy(quoted + len, QUOTE_SIZE - len, len - 1 < strlen(text) ? "...\"" : "\"");
 	return quoted;
 }

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -34,9 +35,7 @@ static const char *host_parse_ipv6(const char *text, size_t len, struct host *ho
 	if (inet_pton(AF_INET6, inner, &address) != 1)
 		return host_words;
 	inet_ntop(AF_INET6, &address, normal, sizeof(normal));
-	host->text[0] = '[';
-	str_copy(host->text + 1, sizeof(host->text) - 2, normal);
-	strcat(host->text, "]");
+	snprintf(host->text, sizeof(host->text), "[%s]", normal);
 	host->is_loopback = IN6_IS_ADDR_LOOPBACK(&address);
 	return NULL;
 }

@@ -107,6 +107,7 @@ static bool words_have(const char *words, const char *value)
 static int args_set(struct args *args, const struct option_spec *option, const char **slot,
         const char *value, const char *const **next)
 {
+	assert(option);
 	if (!option->argument && value)
 		return args_refuse(args, "--%s takes no value", option->name);
 	if (option->argument && !value) {

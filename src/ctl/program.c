@@ -12,8 +12,6 @@
 #include "util/mem.h"
 #include "util/str.h"
 
-extern char **environ;
-
 /* Ours without its BULKWATCH_EVENT_* and the like, then the event's; strings are borrowed. */
 static char **environment_new(const struct event_environment *event)
 {

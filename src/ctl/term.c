@@ -249,7 +249,7 @@ char *text_relative(int64_t wall_ms, int64_t now_wall_ms, char text[static TEXT_
 
 	text_duration(away < 0 ? -away : away, span);
 	if (away > -1000 && away < 1000)
-		strcpy(text, "now");
+		str_copy(text, TEXT_RELATIVE_SIZE, "now");
 	else if (away < 0)
 		snprintf(text, TEXT_RELATIVE_SIZE, "%.40s ago", span);
 	else

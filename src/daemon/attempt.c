@@ -1,6 +1,5 @@
 /* One attempt of a delivery: claimed, started, ended, recorded. */
 #include <errno.h>
-#include <stdio.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -264,7 +264,7 @@ static int make_parts(struct daemon *daemon)
 static int recover(struct daemon *daemon)
 {
 	cleanup(buf_deinit) struct buf words = {0};
-	struct apply_result result;
+	struct apply_result result = {0};
 	int r = apply_places(&daemon->tracker, daemon->config, &words);
 
 	if (!r)

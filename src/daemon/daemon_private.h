@@ -55,7 +55,7 @@ void reload_report(const struct config_problems *problems);
  * Reads the configuration anew and puts it in force, or refuses it whole; result_json gets what
  * became of it, or a problem. 0, CONFIG_E_INVALID, or a negative error.
  */
-int reload_config(void *daemon, struct buf *result_json);
+int reload_config(void *arg, struct buf *result_json);
 
 /* ---- doors.c: 0, or the exit code, with what is wrong logged ---- */
 

@@ -65,8 +65,9 @@ static int max_clients(const struct config *config)
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY)
 		return (int)max;
 	int64_t descriptors = (int64_t)limit.rlim_cur;
-	int64_t room = descriptors > 2 * RESERVED_DESCRIPTORS ? descriptors - RESERVED_DESCRIPTORS
-	                                                      : descriptors / 4;
+	int64_t room = descriptors > INT64_C(2) * RESERVED_DESCRIPTORS
+	                       ? descriptors - RESERVED_DESCRIPTORS
+	                       : descriptors / 4;
 
 	if (room >= max)
 		return (int)max;

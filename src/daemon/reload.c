@@ -80,7 +80,7 @@ static void probe_paused(struct daemon *daemon)
 static int take_config(struct daemon *daemon, struct config *config, struct buf *result_json)
 {
 	cleanup(buf_deinit) struct buf words = {0};
-	struct apply_result result;
+	struct apply_result result = {0};
 	int r = apply_places(&daemon->tracker, config, &words);
 
 	daemon->tracker.has_account_news =

@@ -219,6 +219,7 @@ static int64_t wanted_mono(const struct stream *stream, struct now now)
 static void end_all(struct streams *streams)
 {
 	while (!TAILQ_EMPTY(&streams->list))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it left the list */
 		stream_end(TAILQ_FIRST(&streams->list));
 }
 

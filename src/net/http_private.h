@@ -193,6 +193,6 @@ struct http_host {
 };
 
 /* libcurl's socket callback: arms events, nothing else. */
-int http_on_socket(CURL *easy, curl_socket_t fd, int what, void *host, void *unused);
+int http_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused);
 /* Forgets the host's sockets. */
 void http_forget_sockets(struct http *http, const struct http_host *host);

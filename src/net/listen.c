@@ -29,7 +29,7 @@ static struct evhttp *listen_http_new(struct listen *listen)
 	struct evhttp *http = mem_must(evhttp_new(loop_event_base(listen->group->loop)));
 	struct timeval idle = {
 	        .tv_sec = LISTEN_IDLE_MS / 1000,
-	        .tv_usec = LISTEN_IDLE_MS % 1000 * 1000,
+	        .tv_usec = LISTEN_IDLE_MS % 1000 * 1000L,
 	};
 
 	evhttp_set_max_headers_size(http, LISTEN_HEADERS_MAX_BYTES);
@@ -47,7 +47,7 @@ void listen_set_idle_timeouts(struct bufferevent *bev)
 {
 	struct timeval idle = {
 	        .tv_sec = LISTEN_IDLE_MS / 1000,
-	        .tv_usec = LISTEN_IDLE_MS % 1000 * 1000,
+	        .tv_usec = LISTEN_IDLE_MS % 1000 * 1000L,
 	};
 
 	bufferevent_set_timeouts(bev, &idle, &idle);

@@ -94,5 +94,5 @@ void listen_group_count(struct listen_group *group);
 /* Arms the timer that counts, and accepts again what may be accepted. */
 void listen_group_set_timer(struct listen_group *group);
 /* The callbacks of every listener: arg is the struct listen, and evhttp's own. */
-struct bufferevent *listen_on_connection(struct event_base *base, void *listen);
-void listen_on_accept_error(struct evconnlistener *listener, void *unused);
+struct bufferevent *listen_on_connection(struct event_base *base, void *arg);
+void listen_on_accept_error(struct evconnlistener *listener, void *arg);

@@ -131,6 +131,7 @@ void listen_drop_requests(struct listen *listen)
 	struct listen_request *request;
 
 	while ((request = TAILQ_FIRST(&listen->requests))) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it left the list */
 		listen_gone_fn *on_gone = request->on_gone;
 		void *on_gone_arg = request->arg;
 

@@ -108,7 +108,7 @@ static void put_wrong_id(struct json_out *w, const char *id)
 	cleanup(mem_free_p) char *wrong = mem_strdup(id);
 	char *last = wrong + strlen(wrong) - 1;
 
-	*last = *last == '9' ? '0' : (char)(*last + 1);
+	*last = (char)(*last == '9' ? '0' : *last + 1);
 	json_put_string(w, "id", wrong);
 }
 

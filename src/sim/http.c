@@ -132,7 +132,7 @@ static void http_form_decode(const char *text, size_t len, struct buf *out)
 			buf_addc(out, (char)(http_hex(text[i + 1]) * 16 + http_hex(text[i + 2])));
 			i += 2;
 		} else {
-			buf_addc(out, text[i] == '+' ? ' ' : text[i]);
+			buf_addc(out, (char)(text[i] == '+' ? ' ' : text[i]));
 		}
 	}
 }

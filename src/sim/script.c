@@ -15,6 +15,7 @@
 
 enum {
 	SCRIPT_LIMIT_MAX = 1000000000,
+	SCRIPT_READ_BYTES = 64 * 1024,
 	SCRIPT_SECRET_MAX = 1024,
 	SCRIPT_WINDOW_TOKENS_MAX = 10000,
 	SCRIPT_EXPIRES_MAX_S = 10 * 365 * 86400,
@@ -287,8 +288,8 @@ static int script_read_file(const char *file, struct buf *out)
 	if (fd < 0)
 		return -errno;
 	do {
-		buf_reserve(out, 64 * 1024);
-		n = read(fd, out->data + out->len, 64 * 1024);
+		buf_reserve(out, SCRIPT_READ_BYTES);
+		n = read(fd, out->data + out->len, SCRIPT_READ_BYTES);
 		out->len += n > 0 ? (size_t)n : 0;
 		if (out->len > TREE_TEXT_MAX_BYTES)
 			return -EFBIG;

@@ -133,7 +133,7 @@ static void fault_check(struct script_reader *r, const struct tree_node *node, s
 
 	if (!what)
 		problems_add(r->problems, node->at, "a fault needs what: the kind of it");
-	if (fault->kind == FAULT_NONE)
+	if (!what || fault->kind == FAULT_NONE)
 		return;
 	if (!fault_settle_path(fault))
 		problems_add(r->problems, what->at, "%s cannot happen on that path", name);

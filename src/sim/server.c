@@ -43,7 +43,7 @@ static void server_on_accept(struct evconnlistener *listener, evutil_socket_t fd
 
 static void server_on_accept_error(struct evconnlistener *listener, void *arg)
 {
-	static const struct timeval wait = {.tv_usec = SERVER_REARM_MS * 1000};
+	static const struct timeval wait = {.tv_usec = SERVER_REARM_MS * 1000L};
 	struct server *server = arg;
 
 	(void)listener;

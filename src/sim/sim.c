@@ -212,7 +212,7 @@ static uint32_t sim_max_connections(void)
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	getrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_cur <= SIM_FILES_KEPT * 2)
+	if (limit.rlim_cur <= SIM_FILES_KEPT * 2UL)
 		return SIM_FILES_KEPT;
 	return (uint32_t)(limit.rlim_cur > 1000000 ? 1000000 : limit.rlim_cur) - SIM_FILES_KEPT;
 }

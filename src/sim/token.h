@@ -40,7 +40,7 @@ void tokens_clear(struct tokens *tokens);
 
 /* FAULT_NONE and *grant, or what is wrong: FAULT_INVALID_CLIENT, FAULT_THROTTLED and so on. */
 enum fault_kind tokens_issue(struct tokens *tokens, const struct token_request *request,
-        int64_t mono_ms, struct token_grant *grant);
+        int64_t mono_ms, struct token_grant *out);
 /*
  * True if the access token is good in that data center. *organisation is the name of whose it is,
  * or NULL.

@@ -368,7 +368,7 @@ int store_checkpoint(struct store *store, bool is_quiet)
 	if (store->n_wal_pages > 0)
 		r = store_wal_move(store);
 	if (r != 0 || !is_quiet || store->n_wal_pages > 0 ||
-	        wal_bytes(store->n_wal_file_pages) <= 2 * STORE_WAL_LARGE_BYTES)
+	        wal_bytes(store->n_wal_file_pages) <= INT64_C(2) * STORE_WAL_LARGE_BYTES)
 		return r;
 	return store_wal_truncate(store);
 }

@@ -143,7 +143,7 @@ char *clock_format_duration(int64_t ms, char text[static CLOCK_DURATION_SIZE])
 	size_t used = 0;
 
 	if (ms <= 0)
-		return strcpy(text, "0s");
+		return memcpy(text, "0s", sizeof("0s"));
 	for (int i = 0; i < DURATION_UNITS; i++) {
 		int64_t n = ms / duration_units[i].ms;
 

@@ -40,7 +40,7 @@ sqlite3 *look_open(void)
 	sqlite3 *db = NULL;
 	int r;
 
-	mkdir(dir, 0700);
+	(void)mkdir(dir, 0700);
 	r = copy_file("bulkwatch.db-wal", dir);
 	if (r >= 0)
 		r = copy_file("bulkwatch.db", dir);

@@ -144,6 +144,13 @@ static bool drop_ends(struct shrinking *shrinking)
 	return has_dropped;
 }
 
+static bool ends_are_equal(const struct life_end *a, const struct life_end *b)
+{
+	return a->from_s == b->from_s && a->kill_step == b->kill_step &&
+	       a->fail_step == b->fail_step && a->is_lasting == b->is_lasting &&
+	       a->is_power_cut == b->is_power_cut;
+}
+
 /* Without what comes on top of a kill, and sooner. */
 static bool ease_end(struct shrinking *shrinking, size_t i)
 {
@@ -159,7 +166,7 @@ static bool ease_end(struct shrinking *shrinking, size_t i)
 	for (size_t k = 0; k < ARRAY_LEN(eased); k++) {
 		struct history history = shrinking->best;
 
-		if (memcmp(&history.ends[i], &eased[k], sizeof(eased[k])) == 0 ||
+		if (ends_are_equal(&history.ends[i], &eased[k]) ||
 		        (eased[k].kill_step == 0 && eased[k].fail_step == 0))
 			continue;
 		history.ends[i] = eased[k];

@@ -101,14 +101,14 @@ static void read_seeds(struct options *options, const char *text)
 static void read_end(struct history *history, const char *text)
 {
 	struct life_end *end = &history->ends[history->n_ends++];
-	char letter;
+	char letter[2];
 	int n = 0;
 
 	if (sscanf(text, "%" SCNd64 "+%" SCNd64 "%n", &end->from_s, &end->kill_step, &n) != 2)
 		refuse("--ends: SECOND+STEP was expected");
 	text += n;
-	if (sscanf(text, "%1[eE]%" SCNd64 "%n", &letter, &end->fail_step, &n) == 2) {
-		end->is_lasting = letter == 'E';
+	if (sscanf(text, "%1[eE]%" SCNd64 "%n", letter, &end->fail_step, &n) == 2) {
+		end->is_lasting = letter[0] == 'E';
 		text += n;
 	}
 	end->is_power_cut = *text == 'c';

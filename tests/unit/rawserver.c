@@ -179,7 +179,7 @@ static bool peer_header(struct peer *peer)
 		return false;
 	*to = '\0';
 	for (char *c = from; *c; c++)
-		*c = *c == '+' ? ' ' : *c;
+		*c = (char)(*c == '+' ? ' ' : *c);
 	snprintf(text, sizeof(text), "HTTP/1.1 429 Slow\r\n%s\r\nContent-Length: 0\r\n\r\n",
 	        from + 1);
 	return peer_say(peer, text);

@@ -282,13 +282,14 @@ START_TEST(test_useless_secrets)
 	cleanup(mem_free_p) char *warning = mem_printf(
 	        ": warning: %s: useless %s\n", useless_rows[_i].key, useless_rows[_i].words);
 	const char *bytes = useless_rows[_i].bytes;
-	size_t len = useless_rows[_i].len ? useless_rows[_i].len : strlen(bytes);
-	cleanup(mem_free_p) char *full = mem_new(len + 1, 1);
+	size_t len = useless_rows[_i].len;
+	cleanup(buf_deinit) struct buf full = {0};
 
-	memset(full, 'a', len);
+	for (size_t i = 0; !bytes && i < len; i++)
+		buf_addc(&full, 'a');
 	if (bytes)
-		memcpy(full, bytes, len);
-	config_fixture_write(&fixture, "useless", full, len, 0600);
+		buf_add(&full, bytes, len ? len : strlen(bytes));
+	config_fixture_write(&fixture, "useless", buf_str(&full), full.len, 0600);
 	write_with_secret(useless_rows[_i].key, "useless");
 	load_useless(CONFIG_CHECK, CONFIG_E_INVALID, &checked);
 	ck_assert_msg(strstr(buf_str(&checked), error), "%s", buf_str(&checked));

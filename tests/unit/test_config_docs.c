@@ -190,6 +190,7 @@ START_TEST(test_sample_is_valid)
 	config_fixture_init(&fixture);
 	read_project_file("config/bulkwatchd.yaml", &sample);
 	sample_split(buf_str(&sample), &options_on, &texts);
+	ck_assert_ptr_nonnull(options_on.data);
 	/* The system's certificates need not be installed where tests run. */
 	ca_in_sample = strstr(options_on.data, ca_file);
 	ck_assert_ptr_nonnull(ca_in_sample);

@@ -146,7 +146,7 @@ static int see_attempt(void *arg, const struct store_attempt *attempt)
 	seen->end = attempt->end;
 	seen->duration_ms = attempt->duration_ms;
 	seen->output_len = attempt->output_len;
-	seen->tail = attempt->output_len ? attempt->output[attempt->output_len - 1] : '\0';
+	seen->tail = (char)(attempt->output_len ? attempt->output[attempt->output_len - 1] : '\0');
 	return 0;
 }
 
