@@ -30,6 +30,10 @@ void evidence_new_life(void)
 		account->held_until_mono_ms = account->refused_since_mono_ms = 0;
 		account->full_mono_ms = 0;
 	}
+	for (size_t i = 0; i < world->n_datacenters; i++) {
+		world->datacenters[i].n_in_flight = 0;
+		world->datacenters[i].full_mono_ms = 0;
+	}
 	for (size_t i = 0; i < world->n_jobs; i++) {
 		struct world_job *job = &world->jobs[i];
 

@@ -26,6 +26,8 @@ void evidence_sent(const struct poll *poll, const struct zoho_saying *saying);
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying);
 /* What the daemon made of the answer that it is given right now. */
 void evidence_step(const struct step *step);
+/* Whose job that is; -1 = nobody's. */
+int evidence_answered_account(void);
 /* Every now and then. */
 void evidence_look_for_silence(void);
 /* Each turn, and every now and then. */

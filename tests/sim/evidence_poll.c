@@ -116,6 +116,7 @@ static void judge_lag(const struct world_job *job)
 	from = later(from, account->full_mono_ms);
 	from = later(from, account->well_from_mono_ms);
 	from = later(from, world->datacenters[account->datacenter].well_from_mono_ms);
+	from = later(from, world->datacenters[account->datacenter].full_mono_ms);
 	from = later(from, world->woken_mono_ms);
 	/* It may have waited for a token. */
 	if (account->grant >= 0)
@@ -128,7 +129,11 @@ static void judge_lag(const struct world_job *job)
 static void judge_account(const struct poll *poll)
 {
 	const struct world_account *account = &world->accounts[poll->account];
+	const struct world_datacenter *datacenter = &world->datacenters[account->datacenter];
 
+	if (datacenter->n_in_flight > HTTP_HOST_MAX_CONNECTIONS)
+		world_fail("data center %s has %d requests in flight", datacenter->name,
+		        datacenter->n_in_flight);
 	if (account->n_in_flight > account->max_in_flight[world->variant])
 		world_fail("account %s has %d requests in flight, allowed are %d", account->name,
 		        account->n_in_flight, account->max_in_flight[world->variant]);
@@ -144,8 +149,12 @@ struct poll evidence_poll(const struct http_request *request)
 	understand(request, &poll);
 	struct world_job *job = &world->jobs[poll.job];
 
-	world->accounts[poll.account].has_asked = true;
-	world->accounts[poll.account].n_in_flight++;
+	struct world_account *account = &world->accounts[poll.account];
+
+	account->has_asked = true;
+	account->n_in_flight++;
+	account->n_polls += world->mono_ms < world->trouble_until_mono_ms;
+	world->datacenters[account->datacenter].n_in_flight++;
 	world->n_polls++;
 	judge_job(&poll);
 	judge_account(&poll);
@@ -233,6 +242,11 @@ void evidence_sent(const struct poll *poll, const struct zoho_saying *saying)
 
 static struct world_job *answered; /* the one that the daemon is told of right now */
 
+int evidence_answered_account(void)
+{
+	return answered ? answered->account : -1;
+}
+
 void evidence_step(const struct step *step)
 {
 	if (answered && step->wait_ms >= 0)
@@ -245,11 +259,15 @@ void evidence_step(const struct step *step)
 void evidence_answer(const struct poll *poll, const struct zoho_saying *saying)
 {
 	struct world_account *account = &world->accounts[poll->account];
+	struct world_datacenter *datacenter = &world->datacenters[account->datacenter];
 	struct world_job *job = &world->jobs[poll->job];
 
 	if (account->n_in_flight >= account->max_in_flight[world->variant])
 		account->full_mono_ms = world->mono_ms;
 	account->n_in_flight--;
+	if (datacenter->n_in_flight >= HTTP_HOST_MAX_CONNECTIONS)
+		datacenter->full_mono_ms = world->mono_ms;
+	datacenter->n_in_flight--;
 	answered = poll->watches == job->watches ? job : NULL;
 	log_debug("sim: job %s asked at %" PRId64 ": answer %d, kind %d", job->id,
 	        poll->sent_mono_ms, saying->status, (int)saying->kind);
@@ -288,9 +306,13 @@ void evidence_look_for_silence(void)
 		        world->mono_ms < account->well_from_mono_ms ||
 		        world->mono_ms < datacenter->well_from_mono_ms)
 			continue;
-		if (account->grant < 0 &&
+		if (account->grant < 0 && datacenter->n_in_flight < HTTP_HOST_MAX_CONNECTIONS &&
 		        account->n_in_flight < account->max_in_flight[world->variant])
 			judge_lag(job);
+		/* In a crowd its turn may be long in coming: what is judged there are shares. */
+		if (world->is_crowd &&
+		        later(account->full_mono_ms, datacenter->full_mono_ms) > job->heard_mono_ms)
+			continue;
 		if (world->mono_ms > job->heard_mono_ms + SILENCE_MAX_MS)
 			world_fail("job %s (%s) is forgotten: not polled for %" PRId64 " s",
 			        job->id, word_text(job->state),

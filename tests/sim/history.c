@@ -293,6 +293,8 @@ void history_run(const struct history *history, struct history_result *result)
 	result->n_commits = world->n_commits;
 	result->n_requests = world->n_requests;
 	result->virtual_ms = world->mono_ms - WORLD_START_MONO_MS;
+	result->shares = world->shares;
+	result->large_shares = world->large_shares;
 	memcpy(result->n_happened, world->n_happened, sizeof(result->n_happened));
 	if (!result->is_good && history->plant == PLANT_NONE && !history->is_verbose)
 		show_log();

@@ -10,6 +10,7 @@
 #include "kinds.h"
 #include "plant.h"
 #include "scenario.h"
+#include "world.h"
 
 enum { HISTORY_ENDS_MAX = 12 };
 
@@ -43,6 +44,7 @@ struct history_result {
 	int64_t n_polls, n_runs, n_events, n_commits, n_requests;
 	int64_t virtual_ms;
 	int64_t n_happened[HAPPENINGS];
+	struct world_shares shares, large_shares; /* of a crowd */
 };
 
 void history_run(const struct history *history, struct history_result *result);

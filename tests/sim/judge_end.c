@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "crowd.h"
 #include "evidence.h"
 #include "look.h"
 #include "util/str.h"
@@ -145,6 +146,8 @@ void judge_end(void)
 		world_note_failure("there is no database at the end");
 		return;
 	}
+	if (world->is_crowd)
+		crowd_judge();
 	for (size_t i = 0; world->kinds == 0 && i < world->n_accounts; i++)
 		judge_average_cost((int)i);
 	for (size_t i = 0; i < world->n_jobs; i++) {

@@ -52,6 +52,8 @@ static const struct {
         [PLANT_TOLD_SECRET] = {"told-secret", "a secret is in", NULL},
         [PLANT_TOKENS_TOO_OFTEN] = {"tokens-too-often", "tokens are asked for in ten minutes",
                 "asks again"},
+        [PLANT_OVERSPEND] = {"overspend", "spends more than", NULL},
+        [PLANT_NEGLECT] = {"neglect", "starves", "shares are not fair"},
         [PLANT_WHOLE_WRITES] = {"whole-writes", "never happened: writes torn", NULL},
 };
 
@@ -63,6 +65,16 @@ void plant_set(enum plant plant)
 bool plant_is(enum plant plant)
 {
 	return planted == plant;
+}
+
+bool plant_is_of_crowd_alone(enum plant plant)
+{
+	return plant == PLANT_OVERSPEND || plant == PLANT_NEGLECT;
+}
+
+bool plant_is_of_crowd(enum plant plant)
+{
+	return plant_is_of_crowd_alone(plant) || plant == PLANT_TOO_MANY_IN_FLIGHT;
 }
 
 const char *plant_name(enum plant plant)

@@ -37,11 +37,17 @@ enum plant {
 	PLANT_TOLD_SECRET,
 	PLANT_TOKENS_TOO_OFTEN,
 	PLANT_WHOLE_WRITES,
+	/* These show in a crowd. */
+	PLANT_OVERSPEND,
+	PLANT_NEGLECT,
 	PLANTS,
 };
 
 void plant_set(enum plant plant);
 bool plant_is(enum plant plant);
+/* To be tried in a crowd; and nowhere else. */
+bool plant_is_of_crowd(enum plant plant);
+bool plant_is_of_crowd_alone(enum plant plant);
 const char *plant_name(enum plant plant);
 /* The failure is what this fault leads to, and not just any. */
 bool plant_explains(enum plant plant, const char *failure);

@@ -90,9 +90,11 @@ void run_print_replay(const struct history *history)
 {
 	const struct scenario *scenario = &history->scenario;
 
-	printf("./dev simulate --seed %" PRIu64 " --jobs %zu --virtual-days %g", history->seed,
-	        scenario->n_jobs, (double)scenario->days_ms / DAY_MS);
-	print_kinds(scenario->kinds);
+	printf("./dev simulate%s --seed %" PRIu64 " --jobs %zu --virtual-days %g",
+	        scenario->is_crowd ? " --crowd" : "", history->seed, scenario->n_jobs,
+	        (double)scenario->days_ms / DAY_MS);
+	if (!scenario->is_crowd)
+		print_kinds(scenario->kinds);
 	print_ends(history);
 	if (history->reload_at_turn)
 		printf(" --reload-at %" PRId64, history->reload_at_turn);
@@ -162,6 +164,13 @@ static int tell_missing(const struct run *run, const struct totals *totals)
 		n_missing++;
 	}
 	return n_missing;
+}
+
+static void tell_shares(const char *whose, const struct world_shares *shares)
+{
+	printf("%s: %zu accounts, polls of each: %" PRId64 " least, %" PRId64 " median, %" PRId64
+	       " most; Jain's index %.4f\n",
+	        whose, shares->n, shares->least, shares->median, shares->most, shares->jain);
 }
 
 static void tell_progress(const struct run *run, const struct totals *totals, int64_t n_bad)
@@ -267,6 +276,10 @@ int run_seeds(const struct run *run)
 		fprintf(stderr, "\r");
 	if (totals.n_histories > 1)
 		tell_totals(&totals);
+	if (n_bad == 0 && run->history.scenario.is_crowd) {
+		tell_shares("all whose credits are ample", &report.result.shares);
+		tell_shares("those with a hundred times the jobs", &report.result.large_shares);
+	}
 	if (n_bad > 0 && run->is_shrinking)
 		shrink_and_tell(&failed, &failure);
 	if (n_bad == 0 && totals.n_histories != (int64_t)(run->last_seed - run->first_seed + 1)) {
@@ -375,9 +388,13 @@ static bool is_caught(const struct run *run, enum plant plant)
  */
 int run_plants(const struct run *run)
 {
+	bool is_crowd = run->history.scenario.is_crowd;
 	int n_missed = run_seeds(run);
 
 	for (int plant = PLANT_NONE + 1; plant < PLANTS; plant++) {
+		if (is_crowd ? !plant_is_of_crowd((enum plant)plant)
+		             : plant_is_of_crowd_alone((enum plant)plant))
+			continue;
 		n_missed += !is_caught(run, (enum plant)plant);
 		fflush(stdout);
 	}

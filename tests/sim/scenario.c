@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crowd.h"
 #include "util/mem.h"
 #include "world.h"
 
@@ -105,7 +106,9 @@ static void make_datacenters(const struct scenario *scenario)
 	enum trouble_kind first = world_has(KIND_OUTAGES) ? TROUBLE_REFUSES : TROUBLE_GARBLES;
 	enum trouble_kind last = world_has(KIND_LIES) ? TROUBLE_GARBLES : TROUBLE_TLS;
 
-	world->n_datacenters = scenario->n_accounts < 3 ? scenario->n_accounts : 3;
+	world->n_datacenters = scenario->is_crowd         ? CROWD_DATACENTERS
+	                       : scenario->n_accounts < 3 ? scenario->n_accounts
+	                                                  : 3;
 	for (size_t i = 0; i < world->n_datacenters; i++) {
 		struct world_datacenter *dc = &world->datacenters[i];
 
@@ -161,6 +164,22 @@ static int make_grant(int datacenter)
 	grant->n_troubles =
 	        make_troubles(grant->troubles, TROUBLE_TOKENS_THROTTLED, TROUBLE_TOKENS_GARBLED, 0);
 	return (int)world->n_grants++;
+}
+
+/* All ask as often as they may; a fixed interval, so that each has as much to ask as the other. */
+static void make_account_of_crowd(size_t i)
+{
+	struct world_account *account = &world->accounts[i];
+
+	snprintf(account->name, sizeof(account->name), "a%zu", i);
+	account->datacenter = (int)(i % world->n_datacenters);
+	account->grant = -1;
+	account->credits = crowd_credits(i);
+	for (int v = 0; v < WORLD_VARIANTS; v++) {
+		account->max_in_flight[v] = CROWD_IN_FLIGHT;
+		account->min_interval_ms[v] = CROWD_INTERVAL_MS;
+	}
+	make_tokens(account);
 }
 
 static void make_account(size_t i, const struct scenario *scenario)
@@ -241,13 +260,36 @@ static void make_life(struct world_job *job, int64_t span)
 	add_phase(job, ends[world_below(DICE_SCENARIO, ARRAY_LEN(ends))], &at, 0);
 }
 
+static void join_account(size_t i, int account)
+{
+	world->jobs[i].account = account;
+	world->jobs[i].next_job = world->accounts[account].first_job;
+	world->accounts[account].first_job = (int32_t)i + 1;
+}
+
+/* They go on for as long as there is anything to see. */
+static void make_job_of_crowd(size_t i)
+{
+	struct world_job *job = &world->jobs[i];
+	int64_t at = world->trouble_until_mono_ms + world_between(DICE_SCENARIO, 0, 5 * MINUTE_MS);
+
+	snprintf(job->id, sizeof(job->id), "36523970000%06u", (unsigned)(i % 1000000));
+	join_account(i, crowd_account_of(i, world->n_accounts));
+	job->appears_mono_ms = world->mono_ms;
+	job->phases[0].word = WORD_IN_PROGRESS;
+	job->n_phases = 1;
+	add_phase(job, WORD_COMPLETED, &at, 0);
+	job->state = WORD_PENDING;
+	world->n_open_jobs++;
+}
+
 static void make_job(size_t i, const struct scenario *scenario)
 {
 	struct world_job *job = &world->jobs[i];
 	int64_t span = world->trouble_until_mono_ms - world->mono_ms;
 
 	snprintf(job->id, sizeof(job->id), "36523970000%06u", (unsigned)(i % 1000000));
-	job->account = (int)(i % world->n_accounts);
+	join_account(i, (int)(i % world->n_accounts));
 	job->appears_mono_ms = world->mono_ms;
 	if (world_has(KIND_CHANGES) && i > 0 && world_chance(DICE_SCENARIO, 0.4)) {
 		job->is_by_socket = true;
@@ -292,6 +334,8 @@ static void make_hooks(const struct scenario *scenario)
 	        .parallel = 2};
 	if (scenario->n_jobs > 1000)
 		world->n_hooks = 1;
+	if (scenario->is_crowd)
+		world->hooks[0].on = event_set_by_name("job.lost"); /* which none is */
 	if (scenario->has_variants && world_chance(DICE_SCENARIO, 0.3))
 		world->hooks[2].absent_in = (uint8_t)(1 << world_between(DICE_SCENARIO, 1, 3));
 }
@@ -377,6 +421,10 @@ static void drop_unplanned_tokens(void)
 
 void scenario_settle(struct scenario *scenario)
 {
+	if (scenario->is_crowd) {
+		scenario->n_accounts = crowd_accounts(scenario->n_jobs);
+		return;
+	}
 	scenario->n_accounts = scenario->n_jobs < 4 ? 2 : scenario->n_jobs > 1000 ? 10 : 4;
 }
 
@@ -388,16 +436,24 @@ void scenario_make(const struct scenario *scenario)
 	world->pace_ms = scenario->days_ms / 600 < MINUTE_MS ? MINUTE_MS : scenario->days_ms / 600;
 	world->n_accounts = scenario->n_accounts;
 	world->n_jobs = scenario->n_jobs;
+	world->is_crowd = scenario->is_crowd;
 	make_datacenters(scenario);
 	for (size_t i = 0; i < world->n_accounts; i++) {
-		make_account(i, scenario);
+		if (scenario->is_crowd)
+			make_account_of_crowd(i);
+		else
+			make_account(i, scenario);
 		if (world->accounts[i].credits)
 			world->deadline_mono_ms =
 			        world->trouble_until_mono_ms + REST_MS + CREDITS_MS;
 	}
 	share_credits();
-	for (size_t i = 0; i < world->n_jobs; i++)
-		make_job(i, scenario);
+	for (size_t i = 0; i < world->n_jobs; i++) {
+		if (scenario->is_crowd)
+			make_job_of_crowd(i);
+		else
+			make_job(i, scenario);
+	}
 	make_hooks(scenario);
 	make_plans();
 	make_fullness();

@@ -15,6 +15,7 @@ struct scenario {
 	size_t n_jobs;
 	size_t n_accounts;
 	int64_t days_ms;   /* how long there are troubles */
+	bool is_crowd;     /* crowd.h */
 	bool has_variants; /* configurations differ in jobs and hooks, too */
 	kind_set kinds;    /* of trouble */
 };

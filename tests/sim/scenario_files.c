@@ -13,6 +13,8 @@
 
 enum { PLENTY_OF_CREDITS = 1000 * 1000 };
 
+static const int64_t max_interval_ms = 5 * 60 * 1000;
+
 static void write_file(const char *path, const char *bytes, size_t len)
 {
 	cleanup(mem_free_p) char *temporary = mem_printf("%s.new", path);
@@ -109,9 +111,10 @@ static void write_account(struct buf *out, int variant, size_t i)
 
 	buf_addf(out,
 	        "  %s:\n    datacenter: %s\n    service: bigin\n    max_in_flight: %d\n"
-	        "    poll: {min_interval: %" PRId64 "ms, max_interval: 5m}\n",
+	        "    poll: {min_interval: %" PRId64 "ms, max_interval: %" PRId64 "ms}\n",
 	        account->name, world->datacenters[account->datacenter].name,
-	        account->max_in_flight[variant], account->min_interval_ms[variant]);
+	        account->max_in_flight[variant], account->min_interval_ms[variant],
+	        world->is_crowd ? account->min_interval_ms[variant] : max_interval_ms);
 	if (account->grant < 0)
 		buf_addf(out, "    access_token_file: %s.%s\n", account->name,
 		        account->has_other_file[variant] ? "other" : "token");
@@ -122,11 +125,12 @@ static void write_account(struct buf *out, int variant, size_t i)
 		        account->grant, account->grant, account->grant);
 	buf_addf(out, "    credits_per_day: %d\n",
 	        account->credits ? account->credits : PLENTY_OF_CREDITS);
-	for (size_t k = 0; k < world->n_jobs; k++) {
+	for (int32_t next = account->first_job; next; next = world->jobs[next - 1].next_job) {
+		int k = next - 1;
 		const struct world_job *job = &world->jobs[k];
 		uint8_t hooks = job->hooks & configured_hooks(variant);
 
-		if ((size_t)job->account != i || !scenario_has_job(variant, (int)k))
+		if (!scenario_has_job(variant, k))
 			continue;
 		buf_adds(out, has_job ? "" : "    jobs:\n");
 		has_job = true;
@@ -134,7 +138,7 @@ static void write_account(struct buf *out, int variant, size_t i)
 			buf_addf(out, "      - %s\n", job->id);
 			continue;
 		}
-		buf_addf(out, "      - {id: %s, name: job-%zu, hooks: ", job->id, k);
+		buf_addf(out, "      - {id: %s, name: job-%d, hooks: ", job->id, k);
 		write_hook_names(out, hooks);
 		buf_adds(out, "}\n");
 	}

@@ -36,6 +36,10 @@ static const char usage[] =
         "      --without KINDS   of trouble, with commas between; these there are:\n"
         "%s"
         "      --calm            none of them\n"
+        "      --crowd           another world: an account for each 20 jobs (default 100,000), "
+        "eight\n"
+        "                        data centers, an hour, no trouble but that of being many; tells\n"
+        "                        what each account's share was\n"
         "      --ends ENDS       how the first lives end, instead of what the seed says, with "
         "commas\n"
         "                        between: SECOND+STEP, killed at that step after that second;\n"
@@ -59,7 +63,13 @@ static const char usage[] =
         "      --verbose         the daemon's log to stderr\n"
         "  -h, --help            prints this and exits\n";
 
-enum { EACH_MAX = 10 }; /* so few are told one by one */
+enum {
+	EACH_MAX = 10, /* so few are told one by one */
+	DAYS_DEFAULT = 7,
+	JOBS_DEFAULT = 16,
+	CROWD_JOBS_DEFAULT = 100 * 1000,
+	CROWD_JOBS_MIN = 2000,
+};
 
 struct options {
 	struct run run;
@@ -168,6 +178,7 @@ enum {
 	DAYS,
 	WITHOUT,
 	CALM,
+	CROWD,
 	ENDS,
 	STEPS,
 	RELOADS,
@@ -191,6 +202,7 @@ static const struct option long_options[] = {
         {"virtual-days", required_argument, NULL, DAYS},
         {"without", required_argument, NULL, WITHOUT},
         {"calm", no_argument, NULL, CALM},
+        {"crowd", no_argument, NULL, CROWD},
         {"ends", required_argument, NULL, ENDS},
         {"steps", no_argument, NULL, STEPS},
         {"reloads", no_argument, NULL, RELOADS},
@@ -262,6 +274,9 @@ static void read_option(struct options *options, int option)
 	case CALM:
 		options->is_calm = true;
 		break;
+	case CROWD:
+		history->scenario.is_crowd = true;
+		break;
 	case ENDS:
 		read_ends(options, optarg);
 		break;
@@ -284,10 +299,29 @@ static void read_option(struct options *options, int option)
 	}
 }
 
+static void settle_crowd(struct options *options)
+{
+	struct scenario *scenario = &options->run.history.scenario;
+
+	options->days = options->days > 0 ? options->days : 1.0 / 24;
+	scenario->n_jobs = scenario->n_jobs ? scenario->n_jobs : CROWD_JOBS_DEFAULT;
+	scenario->kinds = 1 << KIND_CREDITS;
+	options->run.has_ends = true;
+	options->run.is_shrinking = false; /* a crowd that is small is none */
+	if (scenario->n_jobs < CROWD_JOBS_MIN)
+		refuse("--crowd: --jobs 2000 at least");
+}
+
 static void settle(struct options *options)
 {
 	struct scenario *scenario = &options->run.history.scenario;
 
+	if (scenario->is_crowd) {
+		settle_crowd(options);
+	} else {
+		options->days = options->days > 0 ? options->days : DAYS_DEFAULT;
+		scenario->n_jobs = scenario->n_jobs ? scenario->n_jobs : JOBS_DEFAULT;
+	}
 	if (scenario->n_jobs < 1 || scenario->n_jobs >= WORLD_JOBS_MAX)
 		refuse("--jobs: that many are not possible");
 	if (options->every < 1)
@@ -311,13 +345,12 @@ static void settle(struct options *options)
 int main(int argc, char **argv)
 {
 	struct options options = {
-	        .run = {.history = {.scenario = {.n_jobs = 16, .kinds = KINDS_ALL}},
+	        .run = {.history = {.scenario = {.kinds = KINDS_ALL}},
 	                .first_seed = 1,
 	                .last_seed = 1,
 	                .n_workers = (int)sysconf(_SC_NPROCESSORS_ONLN),
 	                .n_failures_max = 5,
 	                .is_shrinking = true},
-	        .days = 7,
 	        .every = 1,
 	};
 	int option;

@@ -22,9 +22,9 @@
 
 enum {
 	WORLD_DATACENTERS_MAX = 8,
-	WORLD_ACCOUNTS_MAX = 1024,
-	WORLD_JOBS_MAX = 16384,
-	WORLD_EVENTS_MAX = 1 << 18,
+	WORLD_ACCOUNTS_MAX = 8192,
+	WORLD_JOBS_MAX = 1 << 17,
+	WORLD_EVENTS_MAX = 1 << 19,
 	WORLD_DELIVERIES_MAX = 1 << 19,
 	WORLD_HOOKS = 3,
 	WORLD_VARIANTS =
@@ -109,6 +109,10 @@ struct world_datacenter {
 	struct trouble troubles[WORLD_TROUBLES_MAX];
 	size_t n_troubles;
 	int64_t well_from_mono_ms; /* by when the daemon should have noticed that it is well */
+
+	/* In this life. */
+	int n_in_flight;
+	int64_t full_mono_ms; /* when last as many were in flight as there are connections */
 };
 
 /* In every secret and every token: to be found nowhere but in requests to Zoho. */
@@ -163,6 +167,8 @@ struct world_account {
 	int64_t refused_since_mono_ms; /* 0 = not so; then probes go by other rules */
 	int64_t well_from_mono_ms;     /* as a data center's */
 	/* For ever. */
+	int64_t n_polls;    /* while there are troubles */
+	int32_t first_job;  /* 1 + number, then along next_job; 0 = none */
 	int32_t last_event; /* about the account itself; 0 = none */
 	bool is_paused;     /* as that event says */
 };
@@ -175,6 +181,7 @@ struct phase {
 struct world_job {
 	char id[JOB_ID_MAX + 1];
 	int account;
+	int32_t next_job;        /* of the account: 1 + number */
 	uint8_t absent_in;       /* bits: variants of the configuration that lack it */
 	uint8_t hooks;           /* bits; 0 = the account's, which are all */
 	bool is_by_socket;       /* never in the configuration */
@@ -250,6 +257,13 @@ struct plan {
 	int64_t value; /* account, variant, or milliseconds */
 };
 
+/* Polls by account (crowd.h). */
+struct world_shares {
+	size_t n; /* accounts */
+	int64_t n_polls, least, median, most;
+	double jain;
+};
+
 struct world_reader {
 	int64_t seq; /* of the last event got */
 };
@@ -277,6 +291,7 @@ struct world {
 	uint64_t seed;
 	struct rng rngs[DICES];
 	kind_set kinds; /* of trouble */
+	bool is_crowd;
 	int64_t n_happened[HAPPENINGS];
 	int64_t mono_ms, wall_ms;
 	int64_t woken_mono_ms;         /* the last time that the clock went on without the daemon */
@@ -325,7 +340,8 @@ struct world {
 	size_t n_open_jobs, n_watched_jobs, n_open_deliveries;
 	struct world_reader readers[WORLD_READERS];
 	int64_t n_polls, n_runs, n_commits, n_requests;
-	int n_running[WORLD_HOOKS]; /* programs */
+	int n_running[WORLD_HOOKS];               /* programs */
+	struct world_shares shares, large_shares; /* of a crowd, at its end */
 
 	char failure[1024]; /* "" = none */
 };

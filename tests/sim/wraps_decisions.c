@@ -7,6 +7,7 @@
 #include "core/machine.h"
 #include "core/refresh.h"
 #include "daemon/account.h"
+#include "daemon/ledger.h"
 #include "daemon/token_file.h"
 #include "evidence.h"
 #include "plant.h"
@@ -34,6 +35,9 @@ int __wrap_token_file_write(int dir_fd, const char *name, const struct token_rec
 int64_t __real_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms);
 int64_t __wrap_refresh_closed_until_mono(const struct refresh *refresh, int64_t mono_ms);
 
+void __real_ledger_set_ceiling(struct ledger *ledger);
+void __wrap_ledger_set_ceiling(struct ledger *ledger);
+
 struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
         const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
 {
@@ -46,8 +50,17 @@ struct step __wrap_machine_step(const struct job *job, const struct observation 
 		step.wait_ms = policy->min_interval_ms / 2;
 	if (plant_is(PLANT_LOST_WAKEUP) && step.wait_ms > 0 && random % 8 == 0)
 		step.wait_ms = -1;
+	if (plant_is(PLANT_NEGLECT) && step.wait_ms > 0 && evidence_answered_account() % 64 == 0)
+		step.wait_ms = 20 * policy->max_interval_ms;
 	evidence_step(&step);
 	return step;
+}
+
+void __wrap_ledger_set_ceiling(struct ledger *ledger)
+{
+	__real_ledger_set_ceiling(ledger);
+	if (plant_is(PLANT_OVERSPEND))
+		ledger->budget.ceiling *= 2;
 }
 
 static void hoard_more(void)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crowd.h"
 #include "tokens.h"
 #include "util/mem.h"
 
@@ -262,6 +263,8 @@ void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *s
 	saying->retry_after_s = -1;
 	saying->after_ms = world_between(
 	        DICE_ZOHO, 5, world_chance(DICE_ZOHO, 0.05) ? 10 * LATENCY_MAX_MS : LATENCY_MAX_MS);
+	if (world->is_crowd)
+		saying->after_ms = crowd_latency_ms();
 	if (!trouble)
 		kind = choose_mishap();
 	else if (trouble->is_flapping)
