@@ -124,8 +124,9 @@ struct http *http_free(struct http *http)
 }
 
 /*
- * As many as are ready now; one that a callback makes ready (a request that could not be begun) may
- * take the place of one that a callback cancelled, and the rest come in the next turn.
+ * As many as are ready now, within the bound; one that a callback makes ready (a request that could
+ * not be begun) may take the place of one that a callback cancelled, and the rest come in the next
+ * turn.
  */
 static size_t http_deliver(struct http *http)
 {
@@ -135,13 +136,15 @@ static size_t http_deliver(struct http *http)
 
 	TAILQ_FOREACH(transfer, &http->ready, link)
 	n_ready++;
-	while (n < n_ready && (transfer = TAILQ_FIRST(&http->ready))) {
+	while (n < n_ready && n < HTTP_HARVEST_MAX && (transfer = TAILQ_FIRST(&http->ready))) {
 		TAILQ_REMOVE(&http->ready, transfer, link);
 		transfer->host->n_ready--;
 		http_transfer_deliver(transfer);
 		http_transfer_give(http, transfer);
 		n++;
 	}
+	if (n_ready > HTTP_HARVEST_MAX)
+		loop_wake(http->loop);
 	return n;
 }
 

@@ -110,7 +110,12 @@ size_t http_host_in_flight(const struct http_host *host);
 /* Requests sent since the start, the one retry on a fresh connection included. */
 uint64_t http_host_sent(const struct http_host *host);
 
-/* Delivers every answer that is complete; returns how many. Called by the turn's end. */
+/*
+ * Delivers the answers that are complete, in their order, HTTP_HARVEST_MAX at most: whatever else
+ * waits for this turn's end does not wait for all that eight data centers said at once. The rest
+ * come in the next turn, which begins at once. Returns how many. Called by the turn's end.
+ */
+enum { HTTP_HARVEST_MAX = 256 };
 size_t http_harvest(struct http *http);
 /*
  * Begins at once what was submitted, as the last thing of a turn's end; without it that comes in

@@ -181,6 +181,78 @@ START_TEST(test_many_dead_connections_are_passed_over)
 }
 END_TEST
 
+/* ---- a crowd of answers ---- */
+
+enum { CROWD_HOSTS = 3, CROWD = CROWD_HOSTS * HTTP_HOST_MAX_CONNECTIONS, ROUNDS_MAX = 20 };
+
+static const char nobody[] = "http://127.0.0.1:1";
+
+struct crowd {
+	struct loop *loop;
+	size_t n, until, n_in_turn, most;
+};
+
+static void end_of_turn(void *arg)
+{
+	struct crowd *crowd = arg;
+
+	if (crowd->n_in_turn > crowd->most)
+		crowd->most = crowd->n_in_turn;
+	crowd->n_in_turn = 0;
+}
+
+static void count_answer(void *arg, uint64_t owner, const struct http_answer *answer)
+{
+	struct crowd *crowd = arg;
+
+	(void)owner;
+	ck_assert_int_eq(answer->error, HTTP_E_CONNECT);
+	if (crowd->n_in_turn++ == 0)
+		loop_defer(crowd->loop, end_of_turn, crowd);
+	crowd->n++;
+}
+
+static bool is_crowd_answered(void *arg)
+{
+	const struct crowd *crowd = arg;
+
+	return crowd->n == crowd->until;
+}
+
+static void ask_all(struct httpkit *kit, struct crowd *crowd, struct http_host **hosts)
+{
+	struct http_request request = {.url = nobody, .timeout_ms = 10000};
+
+	for (size_t i = 0; i < CROWD; i++)
+		ck_assert_int_eq(http_submit(hosts[i / HTTP_HOST_MAX_CONNECTIONS], &request,
+		                         count_answer, crowd, i),
+		        0);
+	crowd->until += CROWD;
+	ck_assert(netkit_run(&kit->net, is_crowd_answered, crowd));
+	netkit_run_for(&kit->net, 1);
+}
+
+/* A port that nobody listens on refuses all at once, or nearly: sooner or later the turn is full.
+ */
+START_TEST(test_a_turn_takes_no_more_than_its_share)
+{
+	struct httpkit kit;
+	struct http_host *hosts[CROWD_HOSTS];
+
+	httpkit_init(&kit);
+	struct crowd crowd = {.loop = kit.net.loop};
+
+	for (size_t i = 0; i < CROWD_HOSTS; i++)
+		hosts[i] = httpkit_host_new(&kit, nobody, HTTP_HOST_MAX_CONNECTIONS);
+	for (int i = 0; i < ROUNDS_MAX && crowd.most < HTTP_HARVEST_MAX; i++)
+		ask_all(&kit, &crowd, hosts);
+	ck_assert_uint_eq(crowd.most, HTTP_HARVEST_MAX);
+	for (size_t i = 0; i < CROWD_HOSTS; i++)
+		http_host_free(hosts[i]);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
 static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_cap);
@@ -189,6 +261,7 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_callbacks_may_do_everything);
 	tcase_add_test(tests, test_free_drops_what_is_in_flight);
 	tcase_add_test(tests, test_queue_is_bounded);
+	tcase_add_test(tests, test_a_turn_takes_no_more_than_its_share);
 	tcase_add_test(tests, test_many_dead_connections_are_passed_over);
 }
 
