@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Polls a second of CPU time: bulkwatchd, curl -Z and aiohttp in turn on one server.
+"""Polls a second of CPU time: bulkwatchd, curl -Z, aiohttp and a shell loop of curl and sqlite3 in turn on one server.
 
 Usage: bench_peers.py [ROUNDS [SECONDS]]
 """
@@ -13,6 +13,7 @@ import benchkit
 from benchkit import middle, span
 
 N_URLS = 10000
+N_SHELL = 50
 
 
 def measure_curl(server, variant, scheme):
@@ -41,6 +42,19 @@ def measure_aiohttp(server, variant, scheme, seconds):
     return benchkit.Cost(*map(int, said.split()))
 
 
+def measure_shell(server, variant, scheme):
+    """With its children, which are nearly all of it."""
+    database = server.dir / "shell.db"
+    database.unlink(missing_ok=True)
+    began, before = time.monotonic(), os.times()
+    subprocess.run(benchkit.pinned(
+        benchkit.CLIENT_CORE, benchkit.BENCH / "peer_shell.sh", server.url(variant, scheme) + benchkit.PATH,
+        benchkit.FIRST_ID, N_SHELL, database, server.ca_file), check=True)
+    after = os.times()
+    cpu_s = (after.children_user + after.children_system - before.children_user - before.children_system)
+    return benchkit.Cost(N_SHELL, cpu_s * 1e6, (time.monotonic() - began) * 1e6)
+
+
 def main():
     n_rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 3
@@ -48,17 +62,20 @@ def main():
     demands = benchkit.Demands()
     table = benchkit.Table(
         f"Polls a CPU second, 1 % transitions, 48 in flight; {n_rounds} rounds",
-        "", "bulkwatchd", "by curl -Z: median (range)", "by aiohttp: median (range)")
+        "", "bulkwatchd", "by curl -Z: median (range)", "by aiohttp: median (range)",
+        "by a shell loop: median (range)")
     results = []
     for scheme, name in (("http", "plain"), ("https", "TLS")):
-        ours, curls, aios = [], [], []
+        ours, curls, aios, shells = [], [], [], []
         for _ in range(n_rounds):
             ours.append(benchkit.measure_us(server, "mostly", scheme, seconds).per_cpu_s)
             curls.append(measure_curl(server, "mostly", scheme).per_cpu_s)
             aios.append(measure_aiohttp(server, "mostly", scheme, seconds).per_cpu_s)
+            shells.append(measure_shell(server, "mostly", scheme).per_cpu_s)
         by_curl = [a / b for a, b in zip(ours, curls)]
         by_aio = [a / b for a, b in zip(ours, aios)]
-        table.row(name, f"{middle(ours):.0f}", span(by_curl), span(by_aio))
+        by_shell = [a / b for a, b in zip(ours, shells)]
+        table.row(name, f"{middle(ours):.0f}", span(by_curl), span(by_aio), span(by_shell, "{:.0f}"))
         results.append((name, middle(by_curl), middle(by_aio)))
     print()
     for name, by_curl, by_aio in results:

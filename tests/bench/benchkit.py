@@ -46,6 +46,12 @@ VARIANTS = {
     "reworded": ("$some_added", "$some_blank", "1"),   # 1 % transitions, all bytes differ
     "rewritten": ("$some_added", "    ", "$some_page"),  # every document differs: a row a poll
     "completed": ("COMPLETED", "    ", "1"),
+    "finishing": ("IN PROGRESS", "    ", "1"),         # COMPLETED once there is a file "finished"
+    "logged": ("IN PROGRESS", "    ", "1"),            # a line a request; a connection ends after 100
+}
+MORE = {
+    "finishing": "if (-f {dir}/finished) {{ set $state COMPLETED; }}",
+    "logged": "access_log {dir}/requests.log connections; keepalive_requests 100;",
 }
 
 
@@ -106,6 +112,7 @@ class Server:
             servers.append(
                 f"server {{ listen 127.0.0.1:{port}{tls};\n"
                 f" set $state '{state}'; set $blank '{blank}'; set $page '{page}';\n"
+                f" {MORE.get(variant, '').format(dir=self.dir)}\n"
                 f" location ~ ^{PATH}(?<job>[0-9]+)$ {{ return 200 '{REPLY % FIELDS}'; }} }}")
         servers = "\n".join(servers)
         blanks = "\n".join(f"~^{a:x}{b:x} '{white(a)}{white(b)}';"
@@ -113,6 +120,7 @@ class Server:
         return f"""daemon off; master_process off; pid {self.dir}/pid;
 events {{ worker_connections 4096; }}
 http {{
+log_format connections '$connection $ssl_session_reused';
 access_log off; keepalive_requests 1000000000; keepalive_timeout 3600s;
 ssl_protocols TLSv1.2 TLSv1.3;
 default_type 'application/json;charset=UTF-8';
@@ -169,7 +177,7 @@ class Watch:
     """A daemon with jobs to poll back to back."""
 
     def __init__(self, server, variant, scheme, n_jobs=1000, in_flight=48, n_accounts=4,
-                 hooks=None, poll=None, first=0):
+                 hooks=None, poll=None, first=0, ready_s=120, wrapper=()):
         self.stage = stage = server.stage
         self.dir = pathlib.Path(tempfile.mkdtemp(dir=stage.dir, prefix="watch-"))
         stage.state_dir, stage.runtime_dir = self.dir / "state", self.dir / "run"
@@ -192,8 +200,8 @@ class Watch:
             "ca_file": str(server.ca_file)}},
             poll={"min_interval": "10ms", "max_interval": "10ms", **(poll or {})})
         self.log_file = stage.log_file
-        self.daemon = stage.launch(wrapper=pinned(CLIENT_CORE))
-        harness.wait_for(self.daemon.is_ready, "the daemon", deadline_s=120, why=self.log)
+        self.daemon = stage.launch(wrapper=pinned(CLIENT_CORE, *wrapper))
+        harness.wait_for(self.daemon.is_ready, "the daemon", deadline_s=ready_s, why=self.log)
 
     def log(self):
         return self.log_file.read_text(errors="replace")
@@ -215,6 +223,20 @@ class Watch:
         time.sleep(seconds)
         more, cpu_after, wall_after = self.polls(), cpu_s(pid), time.monotonic()
         return Cost(more - n, (cpu_after - cpu) * 1e6, (wall_after - wall) * 1e6)
+
+    def metric(self, name):
+        """The value of one line of /metrics, by name and labels as they stand there."""
+        for line in self.daemon.get("/metrics").data.decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.rpartition(" ")[2])
+        raise KeyError(name)
+
+    def turns(self, longer_than=None):
+        """How many of the loop there were, all or those longer than a bound of the histogram."""
+        count = self.metric("bulkwatch_loop_turn_seconds_count")
+        if longer_than is None:
+            return count
+        return count - self.metric(f'bulkwatch_loop_turn_seconds_bucket{{le="{longer_than}"}}')
 
     def end(self):
         code = self.daemon.stop()
