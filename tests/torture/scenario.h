@@ -34,7 +34,7 @@ struct scenario {
 void scenario_arm(const struct fault_plan *fault);
 _Noreturn void scenario_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-extern const struct scenario scenario_store, scenario_http, scenario_tls, scenario_listen,
-        scenario_child, scenario_config, scenario_json;
+extern const struct scenario scenario_store, scenario_forget, scenario_http, scenario_tls,
+        scenario_listen, scenario_child, scenario_config, scenario_json;
 /* Planted: they must fail. */
 extern const struct scenario scenario_plant_ignored, scenario_plant_lost;

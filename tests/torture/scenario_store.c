@@ -237,4 +237,101 @@ static void run_store(const struct world *world, const struct fault_plan *fault)
 	unlink(copy);
 }
 
+/* ---- recovering and forgetting ---- */
+
+/* Three turns; the third's delivery was running when the daemon ended. */
+static void make_past(const struct world *world)
+{
+	struct store_delivery running = {.id = 3, .state = DELIVERY_RUNNING, .attempts = 1};
+	struct buf words = {0};
+	struct store *store;
+
+	if (store_open(world->dir, &store, &words) != 0)
+		scenario_wrong("opened: %s", buf_str(&words));
+	for (int64_t i = 1; i <= 3; i++) {
+		if (write_turn(store, i) != 0)
+			scenario_wrong("turn %d", (int)i);
+	}
+	if (store_delivery_put(store, &running) != 0 || store_commit(store) != 0)
+		scenario_wrong("the past cannot be written");
+	store_close(store);
+	buf_deinit(&words);
+}
+
+/* The second job is no longer watched, and nothing is owed for it. */
+static int forget(struct store *store)
+{
+	struct store_job job = {.key = 2,
+	        .account = "acme",
+	        .id = "2",
+	        .datacenter = "eu",
+	        .service = "crm",
+	        .state = "COMPLETED",
+	        .ended_wall_ms = 1};
+	size_t n_pruned = 0;
+	int r = store_job_put(store, &job);
+
+	if (r == 0)
+		r = store_commit(store);
+	if (r == 0)
+		r = store_prune(store, 10, 10, &n_pruned);
+	if (r == 0 && n_pruned != 1)
+		scenario_wrong("%zu were forgotten, not one", n_pruned);
+	return r == 0 ? store_commit(store) : r;
+}
+
+static int on_pending(void *arg, const struct store_delivery *delivery)
+{
+	bool *is_third = arg;
+
+	*is_third |= delivery->id == 3 && delivery->attempts == 1;
+	return 0;
+}
+
+/* What was running is owed; the second job is there whole or not at all, and gone if that was said.
+ */
+static void judge_future(const struct world *world, bool is_forgotten)
+{
+	bool is_third = false;
+	int64_t n = 0, expected = 2;
+	struct buf words = {0};
+	struct store *store;
+
+	if (store_open(world->dir, &store, &words) != 0)
+		scenario_wrong("not to be opened again: %s", buf_str(&words));
+	int job = store_job_find(store, "acme", "2", on_job, &n);
+	int event = store_event_get(store, 2, on_event, &expected);
+
+	if (job != event || (job != 0 && job != STORE_E_NONE) || (is_forgotten && job == 0))
+		scenario_wrong("the job: %d, its event: %d", job, event);
+	if (store_deliveries_each_pending(store, on_pending, &is_third) != 0 || !is_third)
+		scenario_wrong("what was running is lost");
+	if (store_last_seq(store) != 3)
+		scenario_wrong("last_seq is %d", (int)store_last_seq(store));
+	store_close(store);
+	buf_deinit(&words);
+}
+
+static void run_forget(const struct world *world, const struct fault_plan *fault)
+{
+	bool is_forgotten = false;
+	struct buf words = {0};
+	struct store *store;
+	int r;
+
+	make_past(world);
+	scenario_arm(fault);
+	r = store_open(world->dir, &store, &words);
+	if (r == 0) {
+		is_forgotten = forget(store) == 0;
+		store_close(store);
+	} else if (words.len == 0) {
+		scenario_wrong("no words for %d", r);
+	}
+	fault_disarm();
+	buf_deinit(&words);
+	judge_future(world, is_forgotten);
+}
+
+const struct scenario scenario_forget = {.name = "forget", .run = run_forget, .n_variants = 5};
 const struct scenario scenario_store = {.name = "store", .run = run_store, .n_variants = 5};

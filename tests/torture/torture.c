@@ -28,8 +28,9 @@
 
 enum { RUN_SECONDS_MAX = 60, WORDS_SIZE = 4096, EXIT_WRONG = 99 };
 
-static const struct scenario *const scenarios[] = {&scenario_store, &scenario_http, &scenario_tls,
-        &scenario_listen, &scenario_child, &scenario_config, &scenario_json};
+static const struct scenario *const scenarios[] = {&scenario_store, &scenario_forget,
+        &scenario_http, &scenario_tls, &scenario_listen, &scenario_child, &scenario_config,
+        &scenario_json};
 
 /* A server counts its connections to an end, so that each run gets two of its own. */
 static struct {

@@ -390,6 +390,7 @@ START_TEST(test_program_check)
 {
 	char *dir = netkit_make_dir();
 	cleanup(mem_free_p) char *path = mem_printf("%s/program", dir);
+	cleanup(mem_free_p) char *too_long = mem_printf("/%0300d", 0);
 	static const struct {
 		mode_t mode;
 		int expected;
@@ -403,6 +404,8 @@ START_TEST(test_program_check)
 	ck_assert_ptr_nonnull(strstr(words, path));
 	ck_assert_int_eq(child_check_program(dir, words, sizeof(words)), CHILD_E_UNFIT);
 	ck_assert_int_eq(child_check_program("/bin/sh", words, sizeof(words)), 0);
+	ck_assert_int_eq(child_check_program("/bin/sh/x", words, sizeof(words)), CHILD_E_MISSING);
+	ck_assert_int_eq(child_check_program(too_long, words, sizeof(words)), CHILD_E_UNFIT);
 	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0700));
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		ck_assert_int_eq(chmod(path, modes[i].mode), 0);

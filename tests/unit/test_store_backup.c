@@ -16,6 +16,7 @@
 #include "store/private.h"
 #include "storekit.h"
 #include "util/err.h"
+#include "util/mem.h"
 
 enum { N_JOBS = 2000, SLICE_PAGES = 4 };
 
@@ -225,6 +226,33 @@ START_TEST(its_faults_are_not_the_stores)
 }
 END_TEST
 
+/* ---- a copy in one go ---- */
+
+/* By another name first: one that an earlier process of our number left is replaced, a directory is
+ * not. */
+START_TEST(what_stands_in_the_way_of_a_copy)
+{
+	cleanup(mem_free_p) char *temporary = mem_printf("%s.%d.tmp", copy, (int)getpid());
+	cleanup(mem_free_p) char *nowhere = mem_printf("%s/nowhere/copy", dir);
+
+	ck_assert_int_eq(store_copy(store, nowhere), -ENOENT);
+	close(open(temporary, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	ck_assert_int_eq(store_copy(store, copy), 0);
+	expect_copy("SELECT count(*) FROM transitions", "2000");
+	ck_assert_int_ne(access(temporary, F_OK), 0);
+	ck_assert_int_eq(mkdir(temporary, 0700), 0);
+	ck_assert_int_eq(store_copy(store, copy), -EEXIST);
+	ck_assert_int_eq(rmdir(temporary), 0);
+	ck_assert_int_eq(mkdir(copy, 0700), 0);
+	ck_assert_int_eq(store_copy(store, copy), -EISDIR);
+	ck_assert_int_ne(access(temporary, F_OK), 0);
+	ck_assert_int_eq(rmdir(copy), 0);
+	write_jobs(N_JOBS, 1);
+	ck_assert_int_eq(store_copy(store, copy), -EBUSY);
+	store_rollback(store);
+}
+END_TEST
+
 static Suite *store_backup_suite(void)
 {
 	Suite *suite = suite_create("store_backup");
@@ -238,6 +266,7 @@ static Suite *store_backup_suite(void)
 	tcase_add_test(copies, one_that_is_given_up_leaves_the_store_as_it_was);
 	tcase_add_test(copies, the_descriptor_holds_the_copy);
 	tcase_add_test(copies, its_faults_are_not_the_stores);
+	tcase_add_test(copies, what_stands_in_the_way_of_a_copy);
 	suite_add_tcase(suite, copies);
 	return suite;
 }

@@ -362,10 +362,12 @@ END_TEST
 
 START_TEST(second_instance_is_refused)
 {
-	struct store *store = storekit_open(dir);
+	/* Static, so that the other process has it too: memcheck looks at both. */
+	static struct store *store;
 	int status;
 	pid_t pid;
 
+	store = storekit_open(dir);
 	storekit_refused(dir, ERR_LOCKED);
 	pid = fork();
 	if (pid == 0) {
