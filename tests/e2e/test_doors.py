@@ -7,10 +7,8 @@ import http.client
 import json
 import os
 import random
-import re
 import resource
 import selectors
-import signal
 import socket
 import statistics
 import threading
@@ -181,29 +179,6 @@ class Crowds(DoorsCase):
         self.assert_idle()
         self.assert_stops(daemon)
 
-    def test_pages_that_nobody_takes(self):
-        """300 who ask for large pages and read nothing: they take no more memory than some, and who
-        asks for little is answered meanwhile."""
-        daemon = self.start([str(1000 + i) for i in range(600)])
-        daemon.wait_finished(600)
-        before = memory_kb(daemon.pid)
-        readers = [self.connect() for _ in range(300)]
-        for client in readers:
-            client.sendall(b"GET /v1/jobs?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
-        for _ in range(20):
-            self.assertEqual(daemon.get("/v1/jobs/acme/1000").status, 200)
-            self.assertEqual(daemon.post("/v1/jobs/acme/1000/poll").status, 202)
-        # They go on where it stopped as soon as somebody reads or leaves.
-        for client in readers[:150]:
-            client.close()
-        for client in readers[150:]:
-            reply = http.client.HTTPResponse(client)
-            reply.begin()
-            self.assertEqual(len(json.loads(reply.read())["jobs"]), 600)
-        self.assert_memory(before)
-        self.assert_idle()
-        self.assert_stops(daemon)
-
     def test_half_open_connections(self):
         """400 that say nothing, or half of it; the next client is served."""
         daemon = self.start(["1"])
@@ -320,30 +295,6 @@ class Promptness(DoorsCase):
             job = json.loads(reply.read())
             self.assertEqual((job["id"], job["state"]), ("1", "COMPLETED"))
         self.assert_stops(daemon)
-
-    def test_many_who_ask_at_once_take_turns(self):
-        """No turn of the loop answers them all: an administrator who comes last does not wait
-        for them. Whoever closed his half of the connection is answered in full, too."""
-        daemon = self.start([str(1000 + i) for i in range(200)])
-        daemon.wait_finished(200)
-        readers = [self.connect() for _ in range(150)]
-        admin = self.connect(daemon.admin)
-        daemon.send(signal.SIGSTOP)
-        try:
-            for i, client in enumerate(readers):
-                client.sendall(b"GET /v1/jobs?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
-                if i % 2:
-                    client.shutdown(socket.SHUT_WR)
-            admin.sendall(b"DELETE /v1/jobs/acme/1000 HTTP/1.1\r\nHost: x\r\n\r\n")
-        finally:
-            daemon.send(signal.SIGCONT)
-        self.assertIn(b" 204 ", admin.recv(4096))
-        sizes = []
-        for client in readers:
-            reply = http.client.HTTPResponse(client)
-            reply.begin()
-            sizes.append(len(json.loads(reply.read())["jobs"]))
-        self.assertEqual(set(sizes) | {200}, {199, 200})
 
     def test_a_list_and_a_stream_join_without_a_gap(self):
         """Two connections, while jobs are added and finish all the time: the list, then what
