@@ -89,6 +89,7 @@ static bool answer_first(struct desk *desk, enum desk_queue queue)
 
 	if (!visitor || !is_open(desk, queue))
 		return false;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it left the list */
 	struct listen_request *request = visitor->request;
 
 	visitor_free(visitor);

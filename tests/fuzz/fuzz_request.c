@@ -160,8 +160,9 @@ static void check_answer(const char *text, size_t len)
 	size_t body_len = strtoul(length, NULL, 10);
 
 	end += 4;
-	if (len - (size_t)(end - text) < body_len)
-		return; /* of a HEAD, or cut by the client */
+	/* Of a HEAD, with the next answer behind it or without one; or cut by the client. */
+	if (strncmp(end, "HTTP/", 5) == 0 || len - (size_t)(end - text) < body_len)
+		return;
 	must(json_parse(end, body_len, SIZE_MAX, &json) == JSON_OK);
 	json_free(json);
 }
