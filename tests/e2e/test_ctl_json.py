@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""--json, with each verb, against a daemon that runs: what is printed is JSON, and what it should be."""
+"""Each verb against a daemon that runs: with --json what is printed is JSON, and what it should be;
+and what becomes of output that nobody takes."""
 
 import json
+import os
+import signal
 import subprocess
 import unittest
 
@@ -113,6 +116,28 @@ class Json(TestCase):
         path = self.stage.dir / "other.db"
         self.assertEqual(value("backup", path), {"file": str(path), "bytes": path.stat().st_size})
         self.assertEqual(self.run_ctl("--json", "remove", "nobody", "1")[0], 4)
+
+    def test_output_that_nobody_takes(self):
+        """A reader that is gone ends them without a word, a full disk with one."""
+        dead = self.daemon.get("/v1/deliveries?state=dead").json()["deliveries"][0]["id"]
+        for words in ("status", "list", "show 1", "history 1000", "why 1", "wait 1000", "events",
+                      "hooks", "deliveries", f"deliveries show {dead}", "plan", "doctor",
+                      "config check", "config show", "completion bash", "--help"):
+            for options in ([], ["--json"]):
+                if options and words.startswith(("completion", "--help")):
+                    continue
+                argv = [CTL, "--runtime-dir", self.stage.runtime_dir, *options, *words.split()]
+                reader, writer = os.pipe()
+                os.close(reader)
+                for stdout, code in ((writer, -signal.SIGPIPE), (open("/dev/full", "wb"), 1)):
+                    with self.subTest(words=words, options=options, code=code):
+                        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=stdout,
+                                              stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
+                        self.assertEqual(done.returncode, code, done.stderr)
+                        self.assertEqual(b"cannot write" in done.stderr, code == 1, done.stderr)
+                    if stdout != writer:
+                        stdout.close()
+                os.close(writer)
 
     def test_verbs_without(self):
         for words in (["completion", "zsh"], ["consume", "n", "--exec", "true"]):
