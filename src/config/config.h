@@ -144,6 +144,8 @@ void config_forget_jobs(struct config *config);
 void config_problems_deinit(struct config_problems *problems);
 /* Without line and column where the whole file is meant. */
 void config_problem_print(const struct config_problem *problem, struct buf *out);
+/* Its beginning: "file:line:column:", of which a problem of a whole file has but the first. */
+void config_problem_place(const struct config_problem *problem, struct buf *out);
 /* "file:line:column: error: words\n" for each. */
 void config_problems_print(const struct config_problems *problems, struct buf *out);
 

@@ -137,13 +137,18 @@ void config_problems_deinit(struct config_problems *problems)
 	*problems = (struct config_problems){0};
 }
 
-void config_problem_print(const struct config_problem *problem, struct buf *out)
+void config_problem_place(const struct config_problem *problem, struct buf *out)
 {
 	buf_addf(out, "%s:", problem->file);
 	if (problem->line > 0)
 		buf_addf(out, "%zu:", problem->line);
 	if (problem->line > 0 && problem->column > 0)
 		buf_addf(out, "%zu:", problem->column);
+}
+
+void config_problem_print(const struct config_problem *problem, struct buf *out)
+{
+	config_problem_place(problem, out);
 	buf_addf(out, " %s: %s", problem->is_warning ? "warning" : "error", problem->words);
 }
 

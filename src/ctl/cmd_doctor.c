@@ -263,10 +263,11 @@ static void look_at_problems(
 {
 	for (size_t i = 0; i < problems->n; i++) {
 		const struct config_problem *problem = &problems->list[i];
+		cleanup(buf_deinit) struct buf place = {0};
 
+		config_problem_place(problem, &place);
 		doctor_find(doctor, problem->is_warning ? FINDING_WARNING : FINDING_ERROR,
-		        "configuration", "%s:%zu:%zu: %s", problem->file, problem->line,
-		        problem->column, problem->words);
+		        "configuration", "%s %s", buf_str(&place), problem->words);
 	}
 	if (problems->n == 0)
 		doctor_find(doctor, FINDING_OK, "configuration", "%s is valid", file);

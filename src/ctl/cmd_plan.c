@@ -61,6 +61,8 @@ static void print_plan(struct ctl *ctl, const struct json *json)
 	const struct json_node *accounts = json_get(json, json_root(json), "accounts");
 	struct table table;
 
+	if (!json_first(json, accounts) && ctl->term.is_terminal)
+		printf("No accounts are configured: bulkwatchd.yaml(5) tells how.\n");
 	table_init(&table, &ctl->term, columns, ARRAY_LEN(columns));
 	for (const struct json_node *account = json_first(json, accounts); account;
 	        account = json_next(json, account)) {

@@ -235,6 +235,11 @@ class Doctor(Case):
         self.daemon.routes["GET", "/v1/status"] = Reply({"config_file": path, "accounts": []})
         text, _ = self.run_ctl("doctor", code=1)
         self.assertIn("error\tconfiguration\t" + path + ":1:1: ", text)
+        # Of the whole file: no line of it is named.
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"state_dir: {self.dir}\nruntime_dir: {self.dir}\n")
+        text, _ = self.run_ctl("doctor")
+        self.assertIn(f"warning\tconfiguration\t{path}: there are no accounts", text)
 
     def test_no_daemon(self):
         self.daemon.stop()
@@ -429,6 +434,11 @@ class Changes(Case):
             self.daemon.routes["GET", "/v1/backup"] = reply
             self.run_ctl("backup", other, code=code)
             self.assertEqual(sorted(os.listdir(self.dir)), before)
+
+    def test_plan_of_nothing(self):
+        self.daemon.routes["GET", "/v1/plan"] = Reply({"accounts": []})
+        self.assertEqual(self.run_ctl("plan")[0], "")
+        self.assertIn("No accounts are configured", self.on_terminal("plan"))
 
     def test_why(self):
         self.daemon.routes["GET", "/v1/jobs/a/1/why"] = Reply({"sentence": "In 5s: its turn."})
