@@ -54,7 +54,7 @@ struct tracked {
 	bool is_asked_for : 1;     /* somebody wants it polled now: the circuit does not stop it */
 	bool is_marked : 1;        /* found in the configuration that is being applied */
 };
-_Static_assert(sizeof(struct tracked) <= 112, "a tracked job has grown (docs/scale.md)");
+_Static_assert(sizeof(struct tracked) <= 112, "a tracked job has grown (docs/performance.md)");
 
 struct job_id {
 	char text[JOB_ID_MAX + 1];
