@@ -207,6 +207,12 @@ static bool settle(void *arg)
 	return *n_quiet < SETTLE_TURNS;
 }
 
+/* Something is written that waits for its commit, which is due when some time has passed. */
+static bool owes_a_commit(void)
+{
+	return store_is_dirty(journal_store(kit.daemon->journal));
+}
+
 static void make_daemon(void)
 {
 	cleanup(mem_free_p) char *config = mem_printf("%s/bulkwatchd.yaml", kit.dir);
@@ -217,7 +223,7 @@ static void make_daemon(void)
 	peers_set(NULL, NULL, false);
 	must(daemon_new(config, &kit.daemon) == 0);
 	peers_set(zoho_on_connect, NULL, false);
-	for (int i = 0; i < SETTLE_MINUTES; i++) {
+	for (int i = 0; i < SETTLE_MINUTES || owes_a_commit(); i++) {
 		unsigned n_quiet = 0;
 
 		late_ms += 60 * 1000;
@@ -249,7 +255,7 @@ struct wholekit *wholekit_get(void)
 {
 	if (!kit.dir)
 		choose_dir();
-	if (kit.daemon && kit.n_commits > 0)
+	if (kit.daemon && (kit.n_commits > 0 || owes_a_commit()))
 		end_daemon();
 	if (!kit.daemon)
 		make_daemon();
