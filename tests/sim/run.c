@@ -254,7 +254,7 @@ int run_seeds(const struct run *run)
 	struct totals totals = {0};
 	struct history failed = {0};
 	struct history_result failure = {0};
-	struct report report;
+	struct report report = {0};
 	int64_t n_bad = 0;
 	int from = start_workers(run), n_missing;
 

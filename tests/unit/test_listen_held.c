@@ -42,12 +42,13 @@ END_TEST
 START_TEST(test_half_close_while_a_large_answer_is_sent)
 {
 	enum { BYTES = 4 * 1024 * 1024 };
+	static const char end[] = {'<', 'e', 'n', 'd', '>'};
 	struct listenkit kit;
 	struct rawclient client;
 	char *body = mem_new(BYTES, 1);
 
 	memset(body, 'x', BYTES);
-	memcpy(body + BYTES - 5, "<end>", 5);
+	memcpy(body + BYTES - sizeof(end), end, sizeof(end));
 	listenkit_init(&kit);
 	rawclient_open(&client, kit.path);
 	rawclient_get(&client, "/defer");
