@@ -39,7 +39,7 @@ ADDED_A_SECOND = 4
 OPEN_DELIVERIES = 300  # more than these: no further jobs until the hooks have caught up
 RETAIN_S = 20
 DISK_MB = 96
-END_S = 300            # for all that is left at the end
+END_S = 700            # for all that is left at the end: who asked for five tokens waits ten minutes
 OUTAGES = [{"what": "refuse", "for": "4s"}, {"what": "reset", "times": 2}, {"what": "hang", "times": 1}]
 GONE = (OSError, http.client.HTTPException, json.JSONDecodeError)
 
@@ -276,7 +276,7 @@ class Soak:
         """(what, how often a minute on average)."""
         yield self.reload, 1.0
         yield self.outage, 1.0
-        yield self.revoke, 0.3
+        yield self.revoke, 0.15  # five in ten minutes, and all else of that account only waits
         yield self.fill_disk, 0.3
         yield self.backup, 0.5
         if elapsed_s < self.length_s / 3:
