@@ -39,7 +39,7 @@ ADDED_A_SECOND = 4
 OPEN_DELIVERIES = 300  # more than these: no further jobs until the hooks have caught up
 RETAIN_S = 20
 DISK_MB = 96
-END_S = 700            # for all that is left at the end: who asked for five tokens waits ten minutes
+END_S = 1000           # for all that is left at the end: a grant that is throttled waits up to fifteen minutes
 OUTAGES = [{"what": "refuse", "for": "4s"}, {"what": "reset", "times": 2}, {"what": "hang", "times": 1}]
 GONE = (OSError, http.client.HTTPException, json.JSONDecodeError)
 
