@@ -23,6 +23,7 @@ static int commit_portion(struct apply *apply)
 	if (apply->n_written < PORTION)
 		return 0;
 	apply->n_written = 0;
+	loop_read_clock(apply->tracker->loop);
 	return journal_commit(apply->tracker->journal);
 }
 

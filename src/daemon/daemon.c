@@ -273,6 +273,7 @@ static int recover(struct daemon *daemon)
 		r = tracker_load_accounts(&daemon->tracker);
 	if (!r)
 		r = tracker_load(&daemon->tracker);
+	loop_read_clock(daemon->loop);
 	if (!r)
 		r = apply_jobs(&daemon->tracker, daemon->config, &result);
 	if (r < 0) {

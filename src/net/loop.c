@@ -29,7 +29,7 @@ enum { LOOP_WAIT_MAX_MS = 60 * 1000 };
 struct loop_clock {
 	struct now now;
 	int64_t began_us; /* of clock_stopwatch_us() */
-	bool is_read;     /* in this turn */
+	bool is_read;     /* in this turn, or since loop_read_clock() */
 };
 
 struct loop_deferred {
@@ -192,6 +192,7 @@ int loop_run(struct loop *loop)
 	while (!loop->is_stopping && error == 0)
 		error = loop_turn(loop);
 	loop->is_running = loop->is_stopping = false;
+	loop_read_clock(loop);
 	return error;
 }
 
@@ -204,12 +205,18 @@ struct now loop_now(const struct loop *loop)
 {
 	struct loop_clock *clock = loop->clock;
 
-	if (!clock->is_read || !loop->is_running) {
+	if (!clock->is_read) {
 		clock->now = clock_now();
 		clock->began_us = clock_stopwatch_us();
 		clock->is_read = true;
 	}
 	return clock->now;
+}
+
+void loop_read_clock(struct loop *loop)
+{
+	if (!loop->is_running)
+		loop->clock->is_read = false;
 }
 
 int64_t loop_turn_us(const struct loop *loop)

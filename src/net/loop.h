@@ -34,8 +34,11 @@ void loop_set_turn_end(struct loop *loop, loop_fn *fn, void *arg);
 int loop_run(struct loop *loop);
 /* The current turn is finished, its end included. */
 void loop_stop(struct loop *loop);
-/* The time as read when this turn began; the same value for the whole turn. */
+/* The time as read when this turn began; the same value for the whole turn. Outside of turns it is
+ * read once, and again after each loop_read_clock(), which does nothing within a turn: at a start
+ * there are millions of questions. */
 struct now loop_now(const struct loop *loop);
+void loop_read_clock(struct loop *loop);
 /* How long this turn has lasted, from its first question for the time: what is ready was waited for
  * before that. */
 int64_t loop_turn_us(const struct loop *loop);

@@ -52,6 +52,11 @@ int loop_new(struct loop **out)
 	return 0;
 }
 
+void loop_read_clock(struct loop *loop)
+{
+	(void)loop; /* the world's clock is always right */
+}
+
 /* Turns take no virtual time. In some each look at the watch finds much of it gone, so that
  * what the daemon puts off is put off. */
 int64_t loop_turn_us(const struct loop *loop)
