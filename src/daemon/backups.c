@@ -107,8 +107,10 @@ static int copy_begin(struct backup *backup)
 /* As store_backup_step: as much as this turn may spend on it. */
 static int copy_some(struct backup *backup)
 {
-	const struct journal *journal = backup->backups->control->context.tracker->journal;
+	struct journal *journal = backup->backups->control->context.tracker->journal;
 	int64_t until_mono_ms = clock_now().mono_ms + COPY_MS_PER_TURN;
+
+	journal_settle(journal); /* an open transaction would hold it up */
 	int r = backup->copy ? 1 : copy_begin(backup);
 
 	/* The room that it takes is given back to what cannot do without. */
@@ -189,11 +191,6 @@ void backups_pump(struct backups *backups)
 		make_copy(to_copy);
 		loop_wake(backups->control->context.loop);
 	}
-}
-
-bool backups_are_running(const struct backups *backups)
-{
-	return !TAILQ_EMPTY(&backups->list);
 }
 
 int64_t backups_next_mono(const struct backups *backups)

@@ -1,7 +1,6 @@
 /* Copies of the database on their way to clients of admin.sock. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct control;
@@ -12,5 +11,4 @@ struct backups *backups_new(struct control *control);
 struct backups *backups_free(struct backups *backups);
 /* Sends the next portions. */
 void backups_pump(struct backups *backups);
-bool backups_are_running(const struct backups *backups);
 int64_t backups_next_mono(const struct backups *backups);

@@ -409,14 +409,10 @@ void control_answer(struct control *control)
 
 void control_publish(struct control *control)
 {
-	streams_pump(control->streams);
+	/* The first may commit what streams are to get. */
 	waiters_look(control->waiters);
+	streams_pump(control->streams);
 	backups_pump(control->backups);
-}
-
-bool control_is_copying(const struct control *control)
-{
-	return backups_are_running(control->backups);
 }
 
 static int64_t earlier(int64_t a, int64_t b)

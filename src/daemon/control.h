@@ -51,6 +51,4 @@ void control_write_metrics(const struct control *control, struct buf *out);
 void control_answer(struct control *control);
 /* Part of the turn's end, after the commit: streams and waiters get what is new. */
 void control_publish(struct control *control);
-/* A backup is under way, which a transaction that stays open would hold up. */
-bool control_is_copying(const struct control *control);
 int64_t control_next_mono(const struct control *control);

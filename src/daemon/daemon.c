@@ -111,8 +111,8 @@ static void daemon_on_turn_end(void *arg)
 	retention_prune(&daemon->retention);
 	hooks_dispatch(daemon->hooks); /* claims, as rows */
 	/* then memory, then programs are started */
-	int r = journal_end_turn(
-	        daemon->journal, !daemon->is_stopping && !control_is_copying(daemon->control));
+	int r = daemon->is_stopping ? journal_commit(daemon->journal)
+	                            : journal_end_turn(daemon->journal);
 
 	if (r < 0) {
 		daemon_fail(daemon, r);
@@ -321,10 +321,23 @@ int daemon_new(const char *config_file, struct daemon **out)
 	return 0;
 }
 
+/* Nobody takes them any more; they would take the exit code's place. */
+static void hold_signals(void)
+{
+	sigset_t ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGHUP);
+	sigprocmask(SIG_BLOCK, &ours, NULL);
+}
+
 struct daemon *daemon_free(struct daemon *daemon)
 {
 	if (!daemon)
 		return NULL;
+	hold_signals();
 	journal_abandon(daemon->journal);
 	doors_close(daemon);
 	control_free(daemon->control);

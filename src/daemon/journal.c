@@ -18,8 +18,6 @@ struct journal {
 	struct store *store;
 	journal_offer_fn *offer;
 	void *offer_arg;
-	journal_published_fn *published;
-	void *published_arg;
 	struct journal_change *first, **tail;
 	int error;            /* first of this batch */
 	int fatal;            /* found between two commits, returned by the next one */
@@ -127,12 +125,6 @@ void journal_set_outbox(struct journal *journal, journal_offer_fn *offer, void *
 	journal->offer_arg = arg;
 }
 
-void journal_set_published(struct journal *journal, journal_published_fn *published, void *arg)
-{
-	journal->published = published;
-	journal->published_arg = arg;
-}
-
 const struct metrics_journal *journal_metrics(const struct journal *journal)
 {
 	return &journal->metrics;
@@ -232,16 +224,15 @@ static void plan_checkpoint(struct journal *journal)
 
 int journal_commit(struct journal *journal)
 {
-	int64_t before = store_last_seq(journal->store);
 	bool was_dirty = store_is_dirty(journal->store);
 	int error = journal->error;
 
 	if (journal->fatal)
 		return journal->fatal;
+	journal->is_urgent = journal->is_waiting = false;
 	if (!error && was_dirty)
 		error = commit(journal);
 	journal->error = 0;
-	journal->is_urgent = journal->is_waiting = false;
 	if (error && error != ERR_FULL)
 		return error;
 	if (error) {
@@ -254,18 +245,15 @@ int journal_commit(struct journal *journal)
 		journal->next_mono_ms = loop_now(journal->loop).mono_ms + JOURNAL_SPACING_MS;
 		plan_checkpoint(journal);
 	}
-	if (!error && store_last_seq(journal->store) != before && journal->published)
-		journal->published(journal->published_arg, store_last_seq(journal->store));
 	return 0;
 }
 
-int journal_end_turn(struct journal *journal, bool may_wait)
+int journal_end_turn(struct journal *journal)
 {
 	bool is_soon = loop_now(journal->loop).mono_ms < journal->next_mono_ms;
 	bool is_well = !journal->error && !journal->fatal && !journal->is_full;
 
-	if (!is_soon || !is_well || !may_wait || journal->is_urgent ||
-	        !store_is_dirty(journal->store))
+	if (!is_soon || !is_well || journal->is_urgent || !store_is_dirty(journal->store))
 		return journal_commit(journal);
 	if (!journal->is_waiting)
 		loop_timer_set(journal->commit_timer, journal->next_mono_ms);
@@ -275,6 +263,9 @@ int journal_end_turn(struct journal *journal, bool may_wait)
 
 void journal_settle(struct journal *journal)
 {
-	if (journal->is_waiting && !journal->fatal)
-		journal->fatal = journal_commit(journal);
+	if (!journal->is_waiting || journal->fatal)
+		return;
+	journal->fatal = journal_commit(journal);
+	if (journal->fatal)
+		loop_wake(journal->loop);
 }

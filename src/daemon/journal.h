@@ -41,8 +41,6 @@ struct journal_change {
 /* Writes the outbox rows of an event; candidates: hooks by handle. A store error is returned. */
 typedef int journal_offer_fn(void *arg, const struct store_event *event, const uint32_t *candidates,
         size_t n, uint32_t about);
-/* Told after each commit that wrote events. */
-typedef void journal_published_fn(void *arg, int64_t last_seq);
 
 struct journal *journal_new(struct loop *loop, struct store *store);
 /* Tells every change that waits for a commit that none will come: the end, after a fatal error. */
@@ -50,7 +48,6 @@ void journal_abandon(struct journal *journal);
 /* Nothing may wait for a commit. Takes NULL, returns NULL. */
 struct journal *journal_free(struct journal *journal);
 void journal_set_outbox(struct journal *journal, journal_offer_fn *offer, void *arg);
-void journal_set_published(struct journal *journal, journal_published_fn *published, void *arg);
 
 const struct metrics_journal *journal_metrics(const struct journal *journal);
 struct store *journal_store(const struct journal *journal);
@@ -80,7 +77,7 @@ bool journal_append(struct journal *journal, struct store_event *event, const ui
  */
 int journal_commit(struct journal *journal);
 /* The turn's end: the same, unless it is too soon and the batch can wait. */
-int journal_end_turn(struct journal *journal, bool may_wait);
-/* Before somebody reads the store for others: commits what waits from earlier turns. An error is
- * returned by the turn's end. */
+int journal_end_turn(struct journal *journal);
+/* Before somebody reads the store for others, or wants it without a transaction: commits what waits
+ * from earlier turns. An error is returned by the end of this turn or of the next one. */
 void journal_settle(struct journal *journal);

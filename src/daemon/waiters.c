@@ -242,6 +242,8 @@ void waiters_look(struct waiters *waiters)
 	int64_t mono_ms = loop_now(loop).mono_ms;
 	size_t n = 0;
 
+	if (waiters->over || heap_first_key(&waiters->deadlines) <= mono_ms)
+		journal_settle(waiters->control->context.tracker->journal);
 	while (waiters->over && n < ANSWERS_PER_TURN) {
 		struct group *group = waiters->over;
 
