@@ -36,6 +36,8 @@ static bool is_planted(const char *fault)
 	return mutation && strcmp(mutation, fault) == 0;
 }
 
+static bool has_claim; /* a program is to be started once this batch is on disk */
+
 /* ---- the outbox ---- */
 
 /* "Mark done, then spawn": what is claimed stands as delivered before its program starts. */
@@ -49,6 +51,7 @@ int __wrap_store_delivery_add(struct store *store, struct store_delivery *delive
 {
 	enum delivery_state state = delivery->state;
 
+	has_claim |= state == DELIVERY_RUNNING;
 	delivery->state = state_on_disk(state);
 	int r = __real_store_delivery_add(store, delivery);
 
@@ -60,6 +63,7 @@ int __wrap_store_delivery_put(struct store *store, const struct store_delivery *
 {
 	struct store_delivery row = *delivery;
 
+	has_claim |= row.state == DELIVERY_RUNNING;
 	row.state = state_on_disk(row.state);
 	return __real_store_delivery_put(store, &row);
 }
@@ -75,18 +79,13 @@ int __wrap_hooks_offer(void *arg, const struct store_event *event, const uint32_
 
 /* ---- the commit ---- */
 
-/* Every other commit is put off to the next one, and told at once all the same. */
-static bool is_put_off(void)
-{
-	static bool is_odd;
-
-	is_odd = !is_odd;
-	return is_odd;
-}
-
 int __wrap_store_commit(struct store *store)
 {
-	if (is_planted("tell-before-commit") && is_put_off())
+	bool starts_program = has_claim;
+
+	has_claim = false;
+	/* It is put off to the next one, and told at once all the same. */
+	if (is_planted("tell-before-commit") && starts_program)
 		return 0;
 	int r = __real_store_commit(store);
 

@@ -549,7 +549,9 @@ exit 1
         def child():
             for pid in children_of(daemon.pid):
                 process = pathlib.Path(f"/proc/{pid}")
-                if (process / "comm").read_text() == "sleep\n":
+                # exec gives it its name before its arguments.
+                if ((process / "comm").read_text() == "sleep\n" and
+                        (process / "cmdline").read_bytes()):
                     return process
             return None
         process = wait_for(child, "the hook", why=stage.log)

@@ -161,6 +161,8 @@ class Metrics(TestCase):
         daemon.wait_finished(3)
         daemon.wait_delivered()
         wait_for(lambda: not daemon.jobs("&state=PENDING"), "first answers")
+        wait_for(lambda: self.families().get("bulkwatch_poll_lag_seconds_count", datacenter="eu") > 7,
+                 "more polls")
         acme = {"account": "acme", "datacenter": "eu"}
         now = self.families()
         for state, n in (("COMPLETED", 2), ("FAILURE", 1), ("ADDED", 1),
