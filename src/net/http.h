@@ -115,7 +115,7 @@ uint64_t http_host_sent(const struct http_host *host);
  * waits for this turn's end does not wait for all that eight data centers said at once. The rest
  * come in the next turn, which begins at once. Returns how many. Called by the turn's end.
  */
-enum { HTTP_HARVEST_MAX = 256 };
+enum { HTTP_HARVEST_MAX = 64 };
 size_t http_harvest(struct http *http);
 /*
  * Begins at once what was submitted, as the last thing of a turn's end; without it that comes in

@@ -20,7 +20,7 @@
 enum {
 	STORE_APPLICATION_ID = 0x42574c4b, /* "BWLK", at byte 68 of the file */
 	STORE_BALLAST_BYTES = 8 * 1024 * 1024,
-	STORE_WAL_LARGE_BYTES = 8 * 1024 * 1024, /* the caller shall move it soon, or now */
+	STORE_WAL_LARGE_BYTES = 4 * 1024 * 1024, /* the caller shall move it soon, or now */
 	STORE_WAL_HUGE_BYTES = 32 * 1024 * 1024,
 	STORE_CACHE_KIB = 32 * 1024,
 	STORE_HEAP_MAX_BYTES = 256 * 1024 * 1024,

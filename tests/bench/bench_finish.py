@@ -48,8 +48,8 @@ def measure(server, n_jobs, hooks):
     delivered = 0
     if hooks:
         time.sleep(AFTER_S)
-        delivered = watch.metric('bulkwatch_hook_attempts_total{hook="load",result="delivered"}') / (
-            AFTER_S + finished.wall_us / 1e6)
+        delivered, = watch.metrics('bulkwatch_hook_attempts_total{hook="load",result="delivered"}')
+        delivered /= AFTER_S + finished.wall_us / 1e6
     too_long = watch.turns(TURN_S) - too_long
     watch.end()
     return polls, finished, too_long, delivered

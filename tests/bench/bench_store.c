@@ -1,6 +1,8 @@
 /*
- * How fast the store is: transitions a second by how many a commit groups, and a million jobs put,
- * opened again after a clean end and after a kill, and walked.
+ * How fast the store is: transitions a second by how many a commit groups; a million jobs put,
+ * opened again after a clean end and after a kill, and walked; transitions of those jobs in the
+ * order of their rows and at random. As in the daemon, a log that is large is moved between
+ * commits, which counts.
  *
  * Usage: bench_store [DIRECTORY [JOBS]]; the directory (made, and removed) says which disk is
  * measured. One line a figure: name, value, unit.
@@ -17,7 +19,7 @@
 #include "store/store.h"
 #include "util/clock.h"
 
-enum { SECONDS_A_BATCH = 2, N_ACCOUNTS = 100 };
+enum { SECONDS_A_BATCH = 2, N_ACCOUNTS = 100, BATCH_OF_KNOWN = 1000 };
 
 static const char query[] =
         "{\"module\":\"Contacts\",\"fields\":[\"Last_Name\",\"Owner\"],\"page\":1}";
@@ -46,7 +48,8 @@ static struct store *open_timed(const char *dir, const char *name)
 	return store;
 }
 
-static void put_job(struct store *store, long number, struct store_job *job)
+/* The job of a number; key 0: a new one. */
+static void put_job(struct store *store, long number, int64_t key, struct store_job *job)
 {
 	static char account[32], id[32], name[32];
 
@@ -54,12 +57,13 @@ static void put_job(struct store *store, long number, struct store_job *job)
 	snprintf(id, sizeof(id), "%019ld", 3652397000000000000 + number * 7);
 	snprintf(name, sizeof(name), "nightly-%ld", number);
 	*job = (struct store_job){
+	        .key = key,
 	        .account = account,
 	        .id = id,
 	        .name = name,
 	        .datacenter = "eu",
 	        .service = "bigin",
-	        .state = "IN PROGRESS",
+	        .state = key ? "COMPLETED" : "IN PROGRESS",
 	        .is_watched = true,
 	        .since_wall_ms = 1700000000000 + number,
 	        .watched_since_wall_ms = 1700000000000,
@@ -71,7 +75,7 @@ static void put_job(struct store *store, long number, struct store_job *job)
 }
 
 /* What a transition costs the daemon: the job's row, its document, the event, a delivery. */
-static void put_transition(struct store *store, long number)
+static void put_transition(struct store *store, long number, int64_t key)
 {
 	struct job_document document = {.operation = "read", .query = query};
 	struct store_delivery delivery = {.hook = "load"};
@@ -79,7 +83,7 @@ static void put_transition(struct store *store, long number)
 	        .type = EVENT_JOB_COMPLETED, .to_state = "COMPLETED", .from_state = "ADDED"};
 	struct store_job job;
 
-	put_job(store, number, &job);
+	put_job(store, number, key, &job);
 	event.account = job.account;
 	event.job_key = job.key;
 	event.job_id = job.id;
@@ -90,6 +94,39 @@ static void put_transition(struct store *store, long number)
 	must(store_delivery_add(store, &delivery), "delivery");
 }
 
+/* Commits for a while, each of so many transitions: of new jobs, of the known ones in turn, or of
+ * any of them. */
+enum order { ORDER_NEW, ORDER_IN_TURN, ORDER_RANDOM };
+
+static void measure_commits(struct store *store, const char *name, int n_each, enum order order,
+        long *next, long n_known)
+{
+	int64_t start = clock_now().mono_ms, spent = 0, moving = 0;
+	long n_commits = 0;
+
+	for (; spent < SECONDS_A_BATCH * 1000; spent = clock_now().mono_ms - start) {
+		for (int k = 0; k < n_each; k++) {
+			long number = order == ORDER_RANDOM ? random() % n_known : (*next)++;
+
+			if (order == ORDER_IN_TURN)
+				number %= n_known;
+			put_transition(store, number, order == ORDER_NEW ? 0 : number + 1);
+		}
+		must(store_commit(store), "commit");
+		n_commits++;
+		if (store_log_size(store) != STORE_LOG_SMALL) {
+			int64_t began = clock_now().mono_ms;
+
+			must(store_checkpoint(store, false), "checkpoint");
+			moving += clock_now().mono_ms - began;
+		}
+	}
+	printf("%s %.0f commits/s %.0f transitions/s, %.0f %% of the time moving the log\n", name,
+	        (double)n_commits * 1000 / (double)spent,
+	        (double)n_commits * n_each * 1000 / (double)spent,
+	        (double)moving * 100 / (double)spent);
+}
+
 static void measure_batches(const char *dir)
 {
 	static const int sizes[] = {1, 10, 100, 1000};
@@ -97,20 +134,22 @@ static void measure_batches(const char *dir)
 	long number = 0;
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-		int64_t start = clock_now().mono_ms, spent = 0;
-		long n_commits = 0;
+		char name[32];
 
-		for (; spent < SECONDS_A_BATCH * 1000; spent = clock_now().mono_ms - start) {
-			for (int k = 0; k < sizes[i]; k++)
-				put_transition(store, number++);
-			must(store_commit(store), "commit");
-			n_commits++;
-		}
-		printf("batch_%d %.0f commits/s %.0f transitions/s\n", sizes[i],
-		        (double)n_commits * 1000 / (double)spent,
-		        (double)n_commits * sizes[i] * 1000 / (double)spent);
+		snprintf(name, sizeof(name), "batch_%d", sizes[i]);
+		measure_commits(store, name, sizes[i], ORDER_NEW, &number, 0);
 	}
 	store_close(store);
+}
+
+/* Of jobs whose rows are in a database far larger than SQLite's page cache; the n-th job put has
+ * the key n. */
+static void measure_known(struct store *store, long n_known)
+{
+	long number = 0;
+
+	measure_commits(store, "known_in_order", BATCH_OF_KNOWN, ORDER_IN_TURN, &number, n_known);
+	measure_commits(store, "known_at_random", BATCH_OF_KNOWN, ORDER_RANDOM, &number, n_known);
 }
 
 static int count_job(void *arg, const struct store_job *job)
@@ -142,7 +181,7 @@ static void kill_one(const char *dir, long n_jobs)
 		for (long i = 0; i < 1000; i++) {
 			struct store_job job;
 
-			put_job(store, n_jobs + i, &job);
+			put_job(store, n_jobs + i, 0, &job);
 		}
 		must(store_commit(store), "commit");
 		raise(SIGKILL);
@@ -159,7 +198,7 @@ static void measure_million(const char *dir, long n_jobs)
 	for (long i = 0; i < n_jobs; i++) {
 		struct store_job job;
 
-		put_job(store, i, &job);
+		put_job(store, i, 0, &job);
 		if (i % 10000 == 9999)
 			must(store_commit(store), "commit");
 	}
@@ -173,6 +212,7 @@ static void measure_million(const char *dir, long n_jobs)
 	kill_one(dir, n_jobs);
 	store = open_timed(dir, "open_killed");
 	walk_timed(store, n_jobs + 1000);
+	measure_known(store, n_jobs);
 	store_close(store);
 	getrusage(RUSAGE_SELF, &usage);
 	printf("memory %ld MiB at most\n", usage.ru_maxrss >> 10);

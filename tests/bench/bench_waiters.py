@@ -3,7 +3,9 @@
 
 Waiters hold GET .../wait for one job; followers hold GET /v1/events?follow=true. The job's last
 reply is held back by the simulator until all of them are there. Times are from the moment when the
-simulator logged that reply to the moment when a client could read its answer."""
+simulator logged that reply to the moment when a client could read its answer. Then jobs are added one after
+another, each once every follower knows how the last one is (two events): what that costs the daemon
+beyond the same with one follower is what an event costs for each of the others."""
 
 import datetime
 import pathlib
@@ -15,11 +17,14 @@ import statistics
 import sys
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
-from harness import Stage, wait_for  # noqa: E402
+from benchkit import cpu_s
+from harness import Stage, wait_for
 
 JOB = "1"
 DEADLINE_S = 120
+FEW_ADDED = [str(2000 + i) for i in range(40)]
+FOLLOW = "/v1/events?follow=true&after={after}"
+MORE_ADDED = [str(3000 + i) for i in range(40)]
 
 
 class Crowd:
@@ -51,6 +56,13 @@ class Crowd:
                 if key.data[0] not in self.woken and self.wanted in key.data[1]:
                     self.woken[key.data[0]] = now
 
+    def listen_anew(self, wanted):
+        """For something else, in what comes from now on."""
+        self.wanted, self.woken = wanted, {}
+        for key in self.selector.get_map().values():
+            key.data[1] = b""
+        self.listen()
+
     def close(self):
         for key in list(self.selector.get_map().values()):
             key.fileobj.close()
@@ -60,11 +72,6 @@ class Crowd:
 def resident_mb(pid):
     text = pathlib.Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024
-
-
-def cpu_s(pid):
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def gauge(daemon, name):
@@ -77,13 +84,27 @@ def finish(sim):
     sim.admin("POST", "/jobs", {"jobs": [{"id": JOB, "life": [{"state": "COMPLETED"}]}]})
 
 
+def add_jobs(daemon, jobs, crowd):
+    """One by one, until the crowd has read of each; the CPU time of each."""
+    spent = cpu_s(daemon.pid)
+    for job in jobs:
+        daemon.post("/v1/jobs", {"account": "acme", "id": job})
+        crowd.listen_anew(b'"job.added"')
+    return (cpu_s(daemon.pid) - spent) / len(jobs)
+
+
 def measure(what, n, target, wanted, name):
     stage = Stage()
-    sim = stage.sim("--admin", script={"jobs": [{"id": JOB, "life": [{"state": "ADDED"}]}]})
+    sim = stage.sim("--admin", script={"jobs": [{"id": job, "life": [{"state": "ADDED"}]}
+                                                for job in [JOB] + FEW_ADDED + MORE_ADDED]})
     stage.config({"acme": stage.account([JOB])}, max_clients=n + 64,
                  poll={"min_interval": "500ms", "max_interval": "500ms"})
     daemon = stage.start()
     wait_for(lambda: daemon.job("acme", JOB)["state"] == "ADDED", "the first answer")
+    one = Crowd(daemon.query, 1, FOLLOW.format(after=0), b"")
+    alone_s = add_jobs(daemon, FEW_ADDED, one)
+    one.close()
+    target = target.format(after=daemon.events()[-1]["seq"])
     before_mb = resident_mb(daemon.pid)
     crowd = Crowd(daemon.query, n, target, wanted)
     wait_for(lambda: gauge(daemon, name) == n, f"all {n}", DEADLINE_S)
@@ -102,6 +123,9 @@ def measure(what, n, target, wanted, name):
           f"{ms[len(ms) * 99 // 100]:.1f} ms (99 %), {ms[-1]:.1f} ms (all); "
           f"{held_mb * 1024 / n:.1f} KiB each; at rest {quiet_cpu / polled_s * 100:.1f} % of a core; "
           f"{n_after} poll found it")
+    if what == "followers":
+        each_us = (add_jobs(daemon, MORE_ADDED, crowd) - alone_s) * 1e6 / (n - 1) / 2
+        print(f"  {'':6} an event costs the daemon {each_us:.1f} us of CPU time for each of them")
     crowd.close()
     stage.close()
 
@@ -120,7 +144,7 @@ def main():
                     "bulkwatch_waiters")
     for n in (50, 1000, 10000):
         if n <= most:
-            measure("followers", n, "/v1/events?follow=true", b'"job.completed"',
+            measure("followers", n, FOLLOW, b'"job.completed"',
                     "bulkwatch_streams")
 
 

@@ -224,19 +224,17 @@ class Watch:
         more, cpu_after, wall_after = self.polls(), cpu_s(pid), time.monotonic()
         return Cost(more - n, (cpu_after - cpu) * 1e6, (wall_after - wall) * 1e6)
 
-    def metric(self, name):
-        """The value of one line of /metrics, by name and labels as they stand there."""
-        for line in self.daemon.get("/metrics").data.decode().splitlines():
-            if line.startswith(name + " "):
-                return float(line.rpartition(" ")[2])
-        raise KeyError(name)
+    def metrics(self, *names):
+        """The values of lines of /metrics at one time, by name and labels as they stand there."""
+        lines = self.daemon.get("/metrics").data.decode().splitlines()
+        values = {name: value for name, _, value in (line.rpartition(" ") for line in lines)}
+        return [float(values[name]) for name in names]
 
-    def turns(self, longer_than=None):
-        """How many of the loop there were, all or those longer than a bound of the histogram."""
-        count = self.metric("bulkwatch_loop_turn_seconds_count")
-        if longer_than is None:
-            return count
-        return count - self.metric(f'bulkwatch_loop_turn_seconds_bucket{{le="{longer_than}"}}')
+    def turns(self, longer_than):
+        """How many of the loop there were that took longer than a bound of the histogram."""
+        total, shorter = self.metrics("bulkwatch_loop_turn_seconds_count",
+                                      f'bulkwatch_loop_turn_seconds_bucket{{le="{longer_than}"}}')
+        return total - shorter
 
     def end(self):
         code = self.daemon.stop()
