@@ -40,7 +40,7 @@ OPEN_DELIVERIES = 300  # more than these: no further jobs until the hooks have c
 RETAIN_S = 20
 DISK_MB = 96
 END_S = 1000           # for all that is left at the end: a grant that is throttled waits up to fifteen minutes
-OUTAGES = [{"what": "refuse", "for": "4s"}, {"what": "reset", "times": 2}, {"what": "hang", "times": 1}]
+OUTAGES = [{"what": "refuse", "for": "4s"}, {"what": "reset", "for": "3s"}, {"what": "hang", "for": "1s"}]
 GONE = (OSError, http.client.HTTPException, json.JSONDecodeError)
 
 SCRIPT = """
@@ -235,7 +235,7 @@ class Soak:
 
     def outage(self):
         dc = self.chance.choice(["eu", "us"])
-        # Over by themselves, or after few strikes: behind an open circuit more would queue up.
+        # Over by themselves: those that wait to strike would queue up behind a circuit that is open, or a hold.
         self.sim.admin("POST", "/faults", {"faults": [{"dc": dc, **self.chance.choice(OUTAGES)}]})
         self.counts["outages"] += 1
 
