@@ -93,8 +93,11 @@ int store_error_of(struct store *store, int rc)
 
 static void store_roll_back(struct store *store)
 {
-	if (!sqlite3_get_autocommit(store->db))
-		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+	/* As prepared at the start: there may be no memory to do it now. */
+	if (!sqlite3_get_autocommit(store->db)) {
+		sqlite3_step(store->stmts[STMT_ROLLBACK]);
+		store_reset(store, STMT_ROLLBACK);
+	}
 	if (!store->is_dirty)
 		return;
 	store->is_dirty = false;
@@ -116,18 +119,6 @@ int store_fail(struct store *store, int rc)
 	else if (error != -ENOMEM)
 		store->broken = error = error == ERR_CORRUPT ? ERR_CORRUPT : ERR_IO;
 	return error;
-}
-
-int store_row_error(struct store *store)
-{
-	return sqlite3_errcode(store->db) == SQLITE_NOMEM ? -ENOMEM : ERR_CORRUPT;
-}
-
-int store_fail_corrupt(struct store *store)
-{
-	bool is_damaged = store_row_error(store) == ERR_CORRUPT;
-
-	return store_fail(store, is_damaged ? SQLITE_CORRUPT : SQLITE_NOMEM);
 }
 
 sqlite3_stmt *store_stmt(struct store *store, enum store_stmt stmt)
@@ -166,10 +157,25 @@ int store_run(struct store *store, enum store_stmt stmt)
 	return r;
 }
 
+int store_step_to_row(struct store *store, enum store_stmt stmt)
+{
+	int r = store_step(store, stmt);
+
+	return r == 0 ? store_fail(store, SQLITE_CORRUPT) : r;
+}
+
 int store_walk_end(struct store *store, enum store_stmt stmt, int result)
 {
 	store_reset(store, stmt);
 	return result;
+}
+
+int store_walk_fail(struct store *store, enum store_stmt stmt)
+{
+	bool is_whole = store_is_row_whole(store);
+
+	store_reset(store, stmt);
+	return store_fail(store, is_whole ? SQLITE_CORRUPT : SQLITE_NOMEM);
 }
 
 void store_bind_text(sqlite3_stmt *stmt, int column, const char *text)
@@ -198,6 +204,11 @@ const char *store_column_text(sqlite3_stmt *stmt, int column)
 	return (const char *)sqlite3_column_text(stmt, column);
 }
 
+bool store_is_row_whole(const struct store *store)
+{
+	return sqlite3_errcode(store->db) != SQLITE_NOMEM;
+}
+
 int store_exec(struct store *store, const char *sql)
 {
 	return store_error_of(store, sqlite3_exec(store->db, sql, NULL, NULL, NULL));
@@ -215,8 +226,7 @@ int store_query_text(struct store *store, const char *sql, char *text, size_t si
 		const char *value = store_column_text(stmt, 0);
 
 		str_copy(text, size, value ? value : "");
-		rc = value || sqlite3_errcode(store->db) != SQLITE_NOMEM ? SQLITE_DONE
-		                                                         : SQLITE_NOMEM;
+		rc = store_is_row_whole(store) ? SQLITE_DONE : SQLITE_NOMEM;
 	}
 	if (rc == SQLITE_DONE)
 		rc = SQLITE_OK;
@@ -400,13 +410,9 @@ int store_try_room(struct store *store)
 
 int store_heartbeat(struct store *store)
 {
-	int r = store_step(store, STMT_HEARTBEAT);
+	int r = store_step_to_row(store, STMT_HEARTBEAT);
 
-	if (r < 0)
-		return r;
-	if (r == 0)
-		return store_fail_corrupt(store);
-	return store_walk_end(store, STMT_HEARTBEAT, 0);
+	return r < 0 ? r : store_walk_end(store, STMT_HEARTBEAT, 0);
 }
 
 const char *store_instance(const struct store *store)

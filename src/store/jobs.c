@@ -6,8 +6,7 @@
 
 #include <errno.h>
 
-/* Texts that the schema says are never NULL come back so only when memory ran out or the file lies.
- */
+/* Texts that the schema says are never NULL come back so when the file lies. */
 static bool job_of_row(struct store *store, sqlite3_stmt *stmt, struct store_job *job)
 {
 	*job = (struct store_job){
@@ -34,7 +33,8 @@ static bool job_of_row(struct store *store, sqlite3_stmt *stmt, struct store_job
 	};
 	return store_name_column(store, stmt, 1, &job->account) && job->account &&
 	       store_name_column(store, stmt, 4, &job->datacenter) &&
-	       store_name_column(store, stmt, 5, &job->service) && job->id && job->state;
+	       store_name_column(store, stmt, 5, &job->service) && job->id && job->state &&
+	       store_is_row_whole(store);
 }
 
 static void job_bind_contact(sqlite3_stmt *stmt, const int columns[7], const struct store_job *job)
@@ -165,6 +165,8 @@ int store_job_document_get(struct store *store, int64_t key, store_document_fn *
 	        .result = store_column_text(stmt, 4),
 	        .other = store_column_text(stmt, 5),
 	};
+	if (!store_is_row_whole(store))
+		return store_walk_fail(store, STMT_DOCUMENT_GET);
 	return store_walk_end(store, STMT_DOCUMENT_GET, fn(arg, &document));
 }
 
@@ -175,10 +177,8 @@ int store_jobs_each_watched(struct store *store, store_job_fn *fn, void *arg)
 	int r;
 
 	while ((r = store_step(store, STMT_JOBS_WATCHED)) > 0) {
-		if (!job_of_row(store, stmt, &job)) {
-			store_reset(store, STMT_JOBS_WATCHED);
-			return store_fail_corrupt(store);
-		}
+		if (!job_of_row(store, stmt, &job))
+			return store_walk_fail(store, STMT_JOBS_WATCHED);
 		r = fn(arg, &job);
 		if (r != 0)
 			return store_walk_end(store, STMT_JOBS_WATCHED, r);
@@ -208,9 +208,7 @@ int store_job_find(
 	r = store_step(store, STMT_JOB_FIND);
 	if (r <= 0)
 		return r < 0 ? r : STORE_E_NONE;
-	if (!job_of_row(store, stmt, &job)) {
-		store_reset(store, STMT_JOB_FIND);
-		return store_fail_corrupt(store);
-	}
+	if (!job_of_row(store, stmt, &job))
+		return store_walk_fail(store, STMT_JOB_FIND);
 	return store_walk_end(store, STMT_JOB_FIND, fn(arg, &job));
 }

@@ -26,7 +26,7 @@ static bool event_of_row(struct store *store, sqlite3_stmt *stmt, struct store_e
 	        .data = store_column_text(stmt, 8),
 	};
 	return store_name_column(store, stmt, 3, &event->account) && event->data &&
-	       type > EVENT_NONE && type < EVENT_TYPES;
+	       type > EVENT_NONE && type < EVENT_TYPES && store_is_row_whole(store);
 }
 
 int store_event_append(struct store *store, struct store_event *event)
@@ -93,10 +93,8 @@ static int journal_walk(struct store *store, struct journal_walk *walk, bool *is
 			*is_at_end = r == 0 && n < walk->n_to_look_at;
 			return r;
 		}
-		if (!event_of_row(store, stmt, &event)) {
-			store_reset(store, walk->stmt);
-			return store_fail_corrupt(store);
-		}
+		if (!event_of_row(store, stmt, &event))
+			return store_walk_fail(store, walk->stmt);
 		if (event_is_wanted(&event, walk->filter)) {
 			r = walk->fn(walk->arg, &event);
 			if (r != 0)
@@ -148,9 +146,7 @@ int store_event_get(struct store *store, int64_t seq, store_event_fn *fn, void *
 	r = store_step(store, STMT_EVENT_GET);
 	if (r <= 0)
 		return r < 0 ? r : STORE_E_NONE;
-	if (!event_of_row(store, stmt, &event)) {
-		store_reset(store, STMT_EVENT_GET);
-		return store_fail_corrupt(store);
-	}
+	if (!event_of_row(store, stmt, &event))
+		return store_walk_fail(store, STMT_EVENT_GET);
 	return store_walk_end(store, STMT_EVENT_GET, fn(arg, &event));
 }

@@ -39,7 +39,7 @@ int store_names_load(struct store *store)
 		const char *text = store_column_text(stmt, 1);
 
 		if (!text || sqlite3_column_int64(stmt, 0) != (int64_t)store->names.n + 1)
-			return store_walk_end(store, STMT_NAMES_READ, store_row_error(store));
+			return store_walk_fail(store, STMT_NAMES_READ);
 		names_add(&store->names, text);
 	}
 	store->names.n_committed = store->names.n;

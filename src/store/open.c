@@ -104,8 +104,7 @@ static int open_connect(struct store *store, struct buf *words)
 		buf_addf(words, "%s: %s", store->path, err_text(r));
 		return r;
 	}
-	/* Closing a file with a hot WAL would rewrite both, so not before every check has passed.
-	 */
+	/* Closing a file with a hot WAL would rewrite both: store_close() allows it. */
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(store->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -135,14 +134,14 @@ static int open_prepare(struct store *store, struct buf *words)
 static int open_load_meta(struct store *store)
 {
 	sqlite3_stmt *stmt = store_stmt(store, STMT_META_READ);
-	int r = store_step(store, STMT_META_READ);
+	int r = store_step_to_row(store, STMT_META_READ);
 	const char *instance;
 
-	if (r <= 0)
-		return r < 0 ? r : ERR_CORRUPT;
+	if (r < 0)
+		return r;
 	instance = store_column_text(stmt, 0);
 	if (!instance || strlen(instance) != 16)
-		return store_walk_end(store, STMT_META_READ, store_row_error(store));
+		return store_walk_fail(store, STMT_META_READ);
 	memcpy(store->instance, instance, sizeof(store->instance));
 	store->committed = (struct store_counters){
 	        .last_seq = sqlite3_column_int64(stmt, 1),
@@ -300,7 +299,6 @@ int store_open(const char *dir, struct store **out, struct buf *words)
 	if (store_ballast_make(store) != 0)
 		buf_addf(words, "no room in %s for a ballast of %d MiB", dir,
 		        STORE_BALLAST_BYTES / 1024 / 1024);
-	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
 	*out = store;
 	return 0;
 }
@@ -314,8 +312,7 @@ struct store *store_close(struct store *store)
 	 */
 	if (!store->broken && !store->is_clean_on_disk)
 		store_mark_clean(store);
-	if (store->broken)
-		sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, store->broken != 0, NULL);
 	store_free(store);
 	store_dir_close(store);
 	free(store);

@@ -107,7 +107,7 @@ static bool delivery_of_row(
 	};
 	return store_name_column(store, stmt, 2, &delivery->hook) && delivery->hook &&
 	       store_name_column(store, stmt, 3, &delivery->account) && state >= DELIVERY_PENDING &&
-	       state <= DELIVERY_DEAD;
+	       state <= DELIVERY_DEAD && store_is_row_whole(store);
 }
 
 int store_deliveries_each_pending(struct store *store, store_delivery_fn *fn, void *arg)
@@ -117,10 +117,8 @@ int store_deliveries_each_pending(struct store *store, store_delivery_fn *fn, vo
 	int r;
 
 	while ((r = store_step(store, STMT_DELIVERIES_PENDING)) > 0) {
-		if (!delivery_of_row(store, stmt, &delivery)) {
-			store_reset(store, STMT_DELIVERIES_PENDING);
-			return store_fail_corrupt(store);
-		}
+		if (!delivery_of_row(store, stmt, &delivery))
+			return store_walk_fail(store, STMT_DELIVERIES_PENDING);
 		r = fn(arg, &delivery);
 		if (r != 0)
 			return store_walk_end(store, STMT_DELIVERIES_PENDING, r);
@@ -138,10 +136,8 @@ int store_delivery_get(struct store *store, int64_t id, store_delivery_fn *fn, v
 	r = store_step(store, STMT_DELIVERY_GET);
 	if (r <= 0)
 		return r < 0 ? r : STORE_E_NONE;
-	if (!delivery_of_row(store, stmt, &delivery)) {
-		store_reset(store, STMT_DELIVERY_GET);
-		return store_fail_corrupt(store);
-	}
+	if (!delivery_of_row(store, stmt, &delivery))
+		return store_walk_fail(store, STMT_DELIVERY_GET);
 	return store_walk_end(store, STMT_DELIVERY_GET, fn(arg, &delivery));
 }
 
@@ -163,10 +159,8 @@ int store_deliveries_read(struct store *store, int64_t before, size_t limit, int
 			*last = 0;
 		if (r <= 0)
 			return r;
-		if (!delivery_of_row(store, stmt, &delivery)) {
-			store_reset(store, STMT_DELIVERIES_BACK);
-			return store_fail_corrupt(store);
-		}
+		if (!delivery_of_row(store, stmt, &delivery))
+			return store_walk_fail(store, STMT_DELIVERIES_BACK);
 		if ((state < 0 || (int)delivery.state == state) &&
 		        (!hook || str_is_equal(hook, delivery.hook))) {
 			r = fn(arg, &delivery);
@@ -252,10 +246,8 @@ int store_attempts_read(struct store *store, int64_t delivery_id, store_attempt_
 		        .output_len = (size_t)sqlite3_column_bytes(stmt, 5),
 		};
 
-		if (end < ATTEMPT_EXITED || end > ATTEMPT_LOST) {
-			store_reset(store, STMT_ATTEMPTS_READ);
-			return store_fail_corrupt(store);
-		}
+		if (end < ATTEMPT_EXITED || end > ATTEMPT_LOST)
+			return store_walk_fail(store, STMT_ATTEMPTS_READ);
 		r = fn(arg, &attempt);
 		if (r != 0)
 			return store_walk_end(store, STMT_ATTEMPTS_READ, r);

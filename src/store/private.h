@@ -36,6 +36,7 @@ enum {
 enum store_stmt {
 	STMT_BEGIN,
 	STMT_COMMIT,
+	STMT_ROLLBACK,
 	STMT_HEARTBEAT,
 	STMT_META_READ,
 	STMT_META_WRITE,
@@ -160,13 +161,6 @@ int store_file_errno(sqlite3 *db, int which);
 int store_error_of(struct store *store, int rc);
 /* The same, and what follows from it: rollback, ballast, broken. Reset the statement first. */
 int store_fail(struct store *store, int rc);
-/*
- * ERR_CORRUPT for a row that SQLite likes and we do not; -ENOMEM if it lacks a text because there
- * was no memory for it. Ask before the statement is reset.
- */
-int store_row_error(struct store *store);
-/* store_fail() for it. */
-int store_fail_corrupt(struct store *store);
 /* Before the first write of a function: broken? begin if nothing is open. */
 int store_write_begin(struct store *store);
 /* Runs a bound statement that gives no rows, and resets it. */
@@ -183,6 +177,8 @@ void store_bind_name(sqlite3_stmt *stmt, int column, int64_t key); /* 0 = NULL *
 const char *store_column_text(sqlite3_stmt *stmt, int column);
 /* What a walk does after fn or step said other than "go on": resets, gives result back. */
 int store_walk_end(struct store *store, enum store_stmt stmt, int result);
+/* The same to a row that has to be there: 1, or an error, ERR_CORRUPT without it. */
+int store_step_to_row(struct store *store, enum store_stmt stmt);
 /* One statement of our own text, for what is done once. */
 int store_exec(struct store *store, const char *sql);
 /* The first column of the first row, "" if there is none. */
@@ -190,9 +186,15 @@ int store_query_text(struct store *store, const char *sql, char *text, size_t si
 int store_query_int(struct store *store, const char *sql, int64_t *value);
 /* Passive: the file keeps its size. */
 int store_wal_move(struct store *store);
+/* NULL also without memory for it. */
 
+/* Whether there was memory for all texts of a row: asked when they were fetched. */
+bool store_is_row_whole(const struct store *store);
 /* ---- open.c, check.c, schema.c ---- */
 
+/* What it does at a row that SQLite likes and we do not, or that is not whole: resets,
+ * store_fail(). */
+int store_walk_fail(struct store *store, enum store_stmt stmt);
 extern const char *const store_statements[STMT_COUNT];
 
 struct store_migration {

@@ -22,6 +22,7 @@
 const char *const store_statements[STMT_COUNT] = {
 	[STMT_BEGIN] = "BEGIN IMMEDIATE",
 	[STMT_COMMIT] = "COMMIT",
+	[STMT_ROLLBACK] = "ROLLBACK",
 	[STMT_HEARTBEAT] = "SELECT last_seq FROM meta WHERE one = 1",
 	[STMT_META_READ] =
 		"SELECT instance, last_seq, last_job_key, last_delivery_id, pruned_through, "

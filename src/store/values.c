@@ -18,6 +18,7 @@ int store_value_put(struct store *store, const char *name, const char *value)
 int store_value_get(struct store *store, const char *name, store_value_fn *fn, void *arg)
 {
 	sqlite3_stmt *stmt = store_stmt(store, STMT_VALUE_GET);
+	const char *value;
 	int r;
 
 	store_bind_text(stmt, 1, name);
@@ -26,5 +27,8 @@ int store_value_get(struct store *store, const char *name, store_value_fn *fn, v
 		return r;
 	if (r == 0)
 		return fn(arg, NULL);
-	return store_walk_end(store, STMT_VALUE_GET, fn(arg, store_column_text(stmt, 0)));
+	value = store_column_text(stmt, 0);
+	if (!store_is_row_whole(store))
+		return store_walk_fail(store, STMT_VALUE_GET);
+	return store_walk_end(store, STMT_VALUE_GET, fn(arg, value));
 }
