@@ -11,9 +11,11 @@
  */
 #include "store/private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,6 @@
 #include "util/mem.h"
 
 enum {
-	COPY_PAGES = 256, /* a slice of a copy that nobody waits beside */
 	/* Bytes 18 and 19 of the file: a rollback journal, not a WAL (sqlite.org/fileformat2.html,
 	 * 1.3.3). */
 	VERSIONS_AT = 18,
@@ -38,11 +39,6 @@ struct store_backup {
 	int error;              /* of a slice; every later one answers the same */
 };
 
-static int copy_errno(void)
-{
-	return errno == ENOSPC || errno == EDQUOT ? ERR_FULL : errno == EIO ? ERR_IO : -errno;
-}
-
 static int backup_error(const struct store_backup *backup, int rc)
 {
 	switch (rc & 0xff) {
@@ -51,7 +47,6 @@ static int backup_error(const struct store_backup *backup, int rc)
 	case SQLITE_NOMEM:
 		return -ENOMEM;
 	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
 		return ERR_CORRUPT;
 	default:
 		return store_file_errno(backup->db, SQLITE_FCNTL_FILE_POINTER) == EDQUOT ? ERR_FULL
@@ -90,7 +85,7 @@ int store_backup_begin(struct store *store, const char *path, struct store_backu
 	/* Made here for its mode; SQLite fills an empty file as well. */
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return copy_errno();
+		return store_error_of_errno(errno);
 	backup = MEM_NEW(struct store_backup);
 	*backup = (struct store_backup){.store = store, .fd = fd};
 	r = backup_connect(backup, path);
@@ -116,7 +111,7 @@ static int backup_end(struct store_backup *backup, int rc)
 	errno = ENOSPC; /* of a write that falls short */
 	return pwrite(backup->fd, versions, sizeof(versions), VERSIONS_AT) == sizeof(versions)
 	               ? 0
-	               : copy_errno();
+	               : store_error_of_errno(errno);
 }
 
 int store_backup_step(struct store_backup *backup, int n_pages)
@@ -130,7 +125,7 @@ int store_backup_step(struct store_backup *backup, int n_pages)
 	if (backup->store->is_dirty)
 		return 1;
 	rc = sqlite3_backup_step(backup->backup, n_pages);
-	if (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
+	if (rc == SQLITE_OK)
 		return 1;
 	backup->error = backup_end(backup, rc);
 	return backup->error;
@@ -163,7 +158,7 @@ static int copy_sync_directory(const char *path)
 	cleanup(mem_free_p) char *copy = mem_strdup(path);
 	cleanup(mem_close_p) int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return fd < 0 || fsync(fd) != 0 ? copy_errno() : 0;
+	return fd < 0 || fsync(fd) != 0 ? store_error_of_errno(errno) : 0;
 }
 
 static int copy_to(struct store *store, const char *path)
@@ -171,14 +166,14 @@ static int copy_to(struct store *store, const char *path)
 	struct store_backup *backup;
 	int r = store_backup_begin(store, path, &backup);
 
-	/* r says it all, but gcc's analyzer does not know that errno is never 0 after a failure. */
-	if (r != 0 || !backup)
+	if (r != 0)
 		return r;
-	do {
-		r = store_backup_step(backup, COPY_PAGES);
-	} while (r == 1);
+	assert(backup);
+	/* All at once: nobody waits beside it. */
+	r = store_backup_step(backup, INT_MAX);
+	assert(r <= 0);
 	if (r == 0 && fsync(backup->fd) != 0)
-		r = copy_errno();
+		r = store_error_of_errno(errno);
 	store_backup_free(backup);
 	return r;
 }
@@ -194,7 +189,7 @@ int store_copy(struct store *store, const char *path)
 	if (r == -EEXIST && unlink(temporary) == 0)
 		r = copy_to(store, temporary);
 	if (r == 0 && rename(temporary, path) != 0)
-		r = copy_errno();
+		r = store_error_of_errno(errno);
 	if (r == 0)
 		return copy_sync_directory(path);
 	unlink(temporary);

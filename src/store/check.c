@@ -78,8 +78,7 @@ int store_check(struct store *store, struct buf *words)
 		int rc = sqlite3_errcode(store->db);
 
 		buf_addf(words, "%s: %s; it was left as it is", store->path,
-		        rc == SQLITE_OK || rc == SQLITE_DONE ? err_text(r)
-		                                             : sqlite3_errmsg(store->db));
+		        rc == SQLITE_OK ? err_text(r) : sqlite3_errmsg(store->db));
 		return rc == SQLITE_ERROR ? ERR_CORRUPT : r;
 	}
 	store->was_clean = is_clean == 1;

@@ -12,6 +12,7 @@
  */
 #include "store/private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,9 @@ int store_file_errno(sqlite3 *db, int which)
 	sqlite3_file *file = NULL;
 	int error = 0;
 
-	if (sqlite3_file_control(db, "main", which, &file) != SQLITE_OK || !file || !file->pMethods)
+	/* It is left NULL where nothing could be opened. */
+	sqlite3_file_control(db, "main", which, &file);
+	if (!file || !file->pMethods)
 		return 0;
 	file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
 	return error;
@@ -71,7 +74,6 @@ int store_error_of(struct store *store, int rc)
 	case SQLITE_NOTADB:
 		return is_unread(store) ? ERR_IO : ERR_CORRUPT;
 	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
 		return ERR_LOCKED;
 	case SQLITE_CONSTRAINT:
 		return rc == SQLITE_CONSTRAINT_UNIQUE || rc == SQLITE_CONSTRAINT_PRIMARYKEY
@@ -80,10 +82,9 @@ int store_error_of(struct store *store, int rc)
 	case SQLITE_TOOBIG:
 		return -E2BIG;
 	case SQLITE_IOERR:
-		if (rc == SQLITE_IOERR_NOMEM)
-			return -ENOMEM;
 		return rc == SQLITE_IOERR_WRITE && is_over_quota(store) ? ERR_FULL : ERR_IO;
 	case SQLITE_READONLY:
+		return -EACCES;
 	case SQLITE_CANTOPEN:
 		return error == EACCES || error == EROFS || error == EPERM ? -error : ERR_IO;
 	default:
@@ -150,10 +151,7 @@ int store_run(struct store *store, enum store_stmt stmt)
 {
 	int r = store_step(store, stmt);
 
-	if (r > 0) {
-		store_reset(store, stmt);
-		r = 0;
-	}
+	assert(r <= 0);
 	return r;
 }
 
@@ -302,19 +300,6 @@ int store_commit(struct store *store)
 	return store_commit_marked(store, false);
 }
 
-/* The log is moved here and not by closing, which would keep an I/O error to itself. */
-int store_mark_clean(struct store *store)
-{
-	int r = store_write_begin(store);
-
-	if (r == 0)
-		r = store_commit_marked(store, true);
-	if (r != 0)
-		return r;
-	r = store_wal_move(store);
-	return r == ERR_FULL || r == -ENOMEM ? 0 : r;
-}
-
 void store_rollback(struct store *store)
 {
 	store_roll_back(store);
@@ -325,32 +310,24 @@ bool store_is_dirty(const struct store *store)
 	return store->is_dirty;
 }
 
-/* With one connection and no walk open it moves everything, and the next commit starts the log from
- * its front: writing over the file is cheaper than growing it. */
-int store_wal_move(struct store *store)
+/*
+ * With one connection and no walk open it moves everything, and the next commit starts the log from
+ * its front: writing over the file is cheaper than growing it. What SQLITE_CHECKPOINT_TRUNCATE does
+ * beyond that needs no new block anywhere.
+ */
+static int wal_move(struct store *store, int mode)
 {
 	int n_log = 0, n_moved = 0;
-	int rc = sqlite3_wal_checkpoint_v2(
-	        store->db, "main", SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_moved);
+	int rc = sqlite3_wal_checkpoint_v2(store->db, "main", mode, &n_log, &n_moved);
 
-	/* A walk of our own holds it back: the next call does it. */
+	/* A walk of our own holds it back (LOCKED): the next call does it. */
 	if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
 		return 0;
-	if (rc == SQLITE_OK && n_log == n_moved)
-		store->n_wal_pages = 0;
-	return store_fail(store, rc);
-}
-
-/* Of a log that is moved already: needs no new block anywhere. */
-static int store_wal_truncate(struct store *store)
-{
-	int rc = sqlite3_wal_checkpoint_v2(
-	        store->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-
-	if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)
-		return 0;
-	if (rc == SQLITE_OK)
-		store->n_wal_file_pages = 0;
+	if (rc == SQLITE_OK) {
+		store->n_wal_pages = n_log - n_moved;
+		if (mode == SQLITE_CHECKPOINT_TRUNCATE)
+			store->n_wal_file_pages = 0;
+	}
 	return store_fail(store, rc);
 }
 
@@ -369,18 +346,27 @@ enum store_log store_log_size(const struct store *store)
 
 int store_checkpoint(struct store *store, bool is_quiet)
 {
-	int r = 0;
+	bool is_cut =
+	        is_quiet && wal_bytes(store->n_wal_file_pages) > INT64_C(2) * STORE_WAL_LARGE_BYTES;
 
 	if (store->broken)
 		return store->broken;
-	if (store->is_dirty)
+	if (store->is_dirty || (store->n_wal_pages == 0 && !is_cut))
 		return 0;
-	if (store->n_wal_pages > 0)
-		r = store_wal_move(store);
-	if (r != 0 || !is_quiet || store->n_wal_pages > 0 ||
-	        wal_bytes(store->n_wal_file_pages) <= INT64_C(2) * STORE_WAL_LARGE_BYTES)
+	return wal_move(store, is_cut ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE);
+}
+
+/* The log is moved here and not by closing, which would keep an I/O error to itself. */
+int store_mark_clean(struct store *store)
+{
+	int r = store_write_begin(store);
+
+	if (r == 0)
+		r = store_commit_marked(store, true);
+	if (r != 0)
 		return r;
-	return store_wal_truncate(store);
+	r = wal_move(store, SQLITE_CHECKPOINT_PASSIVE);
+	return r == ERR_FULL || r == -ENOMEM ? 0 : r;
 }
 
 int store_try_room(struct store *store)
@@ -391,11 +377,8 @@ int store_try_room(struct store *store)
 		return store->broken;
 	if (store->is_dirty)
 		return -EBUSY;
-	/* What the log holds is moved, and then its blocks are given back: they may be all that is
-	 * missing. */
-	r = store_wal_move(store);
-	if (r == 0 && store->n_wal_pages == 0)
-		r = store_wal_truncate(store);
+	/* The blocks of the log are given back: they may be all that is missing. */
+	r = wal_move(store, SQLITE_CHECKPOINT_TRUNCATE);
 	if (r != 0 && r != ERR_FULL)
 		return r;
 	/* Going on without the ballast would only end in a full disk that has none. */

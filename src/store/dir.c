@@ -35,6 +35,20 @@ enum {
 /* Its last bit says which byte order the checksums have. */
 #define WAL_MAGIC 0x377f0682u
 
+int store_error_of_errno(int error)
+{
+	switch (error) {
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return ERR_FULL;
+	case EIO:
+		return ERR_IO;
+	default:
+		return -error;
+	}
+}
+
 int store_dir_open(struct store *store, const char *dir, struct buf *words)
 {
 	store->dir = mem_strdup(dir);
@@ -119,7 +133,7 @@ static int dir_look_header(
 		return ERR_FOREIGN;
 	}
 	if (application == STORE_APPLICATION_ID) {
-		int newest = store_migrations[store_n_migrations - 1].version;
+		int newest = store_schema_newest(store);
 
 		if (header_u32(header, HEADER_USER_VERSION) <= (uint32_t)newest)
 			return 0;
@@ -136,24 +150,45 @@ static int dir_look_header(
 	return 0;
 }
 
+/* What could not be looked at: it may go well the next time, or somebody has to mend something. */
+static int dir_unread(const struct store *store, const char *suffix, int error, struct buf *words)
+{
+	buf_addf(words, "%s%s: %s", store->path, suffix, err_text(error));
+	return err_is_passing(error) ? ERR_IO : error;
+}
+
+/* The size of the log; 0 also if there is none. */
+static int dir_look_wal(struct store *store, int64_t *size, struct buf *words)
+{
+	struct stat st;
+
+	*size = 0;
+	if (fstatat(store->dir_fd, STORE_DB_NAME "-wal", &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return errno == ENOENT ? 0 : dir_unread(store, "-wal", -errno, words);
+	store->had_wal = true;
+	if (!S_ISREG(st.st_mode)) {
+		buf_addf(words, "%s-wal is not a file", store->path);
+		return ERR_FOREIGN;
+	}
+	*size = st.st_size;
+	return 0;
+}
+
 /*
  * SQLite takes a log without its header for an empty one, and would forget what was acknowledged.
  * It syncs the header before the first frame (https://sqlite.org/fileformat2.html, section 4.1), so
  * no power cut leaves it so.
  */
-static int dir_look_wal(struct store *store, int64_t size, struct buf *words)
+static int dir_look_wal_header(struct store *store, int64_t size, struct buf *words)
 {
 	cleanup(mem_close_p) int fd = -1;
-	unsigned char header[WAL_HEADER_SIZE];
+	unsigned char header[WAL_HEADER_SIZE] = {0};
 
 	if (size <= WAL_HEADER_SIZE)
 		return 0;
-	fd = openat(store->dir_fd, STORE_DB_NAME "-wal",
-	        O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || pread(fd, header, sizeof(header), 0) != (ssize_t)sizeof(header)) {
-		buf_addf(words, "%s-wal: %s", store->path, err_text(fd < 0 ? -errno : ERR_IO));
-		return ERR_IO;
-	}
+	fd = openat(store->dir_fd, STORE_DB_NAME "-wal", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || pread(fd, header, sizeof(header), 0) < 0)
+		return dir_unread(store, "-wal", -errno, words);
 	if ((header_u32(header, 0) & ~1u) == WAL_MAGIC)
 		return 0;
 	buf_addf(words,
@@ -166,28 +201,22 @@ static int dir_look_wal(struct store *store, int64_t size, struct buf *words)
 static int dir_look_file(struct store *store, int fd, struct buf *words)
 {
 	unsigned char header[HEADER_SIZE] = {0};
-	int64_t wal = dir_file_size(store, STORE_DB_NAME "-wal");
-	int wal_errno = errno;
 	struct stat st;
-	ssize_t n;
+	int64_t wal;
 	int error;
 
-	if (fstat(fd, &st) != 0) {
-		buf_addf(words, "%s: %s", store->path, err_text(-errno));
-		return ERR_IO;
-	}
+	if (fstat(fd, &st) != 0)
+		return dir_unread(store, "", -errno, words);
 	if (!S_ISREG(st.st_mode)) {
 		buf_addf(words, "%s is not a file", store->path);
 		return ERR_FOREIGN;
 	}
 	store->file_dev = st.st_dev;
 	store->file_ino = st.st_ino;
-	if (wal < 0 && wal_errno != ENOENT) {
-		buf_addf(words, "%s-wal: %s", store->path, err_text(-wal_errno));
-		return ERR_IO;
-	}
-	store->had_wal = wal >= 0;
-	store->size_at_open = (int64_t)st.st_size + (wal > 0 ? wal : 0);
+	error = dir_look_wal(store, &wal, words);
+	if (error != 0)
+		return error;
+	store->size_at_open = (int64_t)st.st_size + wal;
 	if (st.st_size == 0 && wal > 0) {
 		buf_addf(words, "%s is missing or empty, but its write-ahead log %s-wal is not",
 		        store->path, store->path);
@@ -201,14 +230,11 @@ static int dir_look_file(struct store *store, int fd, struct buf *words)
 	}
 	if (st.st_size == 0)
 		return 0;
-	error = dir_look_wal(store, wal, words);
+	error = dir_look_wal_header(store, wal, words);
 	if (error != 0)
 		return error;
-	n = pread(fd, header, sizeof(header), 0);
-	if (n < 0) {
-		buf_addf(words, "%s: %s", store->path, err_text(-errno));
-		return ERR_IO;
-	}
+	if (pread(fd, header, sizeof(header), 0) < 0)
+		return dir_unread(store, "", -errno, words);
 	return dir_look_header(store, header, (int64_t)st.st_size, words);
 }
 
@@ -232,7 +258,7 @@ int store_dir_look(struct store *store, struct buf *words)
 		fd = openat(store->dir_fd, STORE_DB_NAME, flags | O_CREAT | O_EXCL, 0600);
 	}
 	if (fd < 0 || fsync(store->dir_fd) != 0) {
-		error = errno == ENOSPC || errno == EDQUOT ? ERR_FULL : -errno;
+		error = store_error_of_errno(errno);
 		buf_addf(words, "%s: %s", store->path, err_text(error));
 		return error;
 	}
@@ -273,12 +299,12 @@ int store_ballast_make(struct store *store)
 	fd = openat(
 	        store->dir_fd, STORE_BALLAST_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return errno == ENOSPC || errno == EDQUOT ? ERR_FULL : -errno;
+		return store_error_of_errno(errno);
 	error = posix_fallocate(fd, 0, STORE_BALLAST_BYTES);
 	if (error != 0) {
 		/* What it could get of the room is taken already. */
 		unlinkat(store->dir_fd, STORE_BALLAST_NAME, 0);
-		return error == ENOSPC || error == EDQUOT || error == EFBIG ? ERR_FULL : -error;
+		return store_error_of_errno(error);
 	}
 	store->has_ballast = true;
 	store->wants_ballast = false;

@@ -58,13 +58,13 @@ int store_event_append(struct store *store, struct store_event *event)
 	return r;
 }
 
+/* Those of other jobs the statement leaves out. */
 static bool event_is_wanted(
         const struct store_event *event, const struct store_event_filter *filter)
 {
 	return !filter ||
 	       ((filter->types == 0 || event_set_has(filter->types, event->type)) &&
-	               (!filter->account || str_is_equal(filter->account, event->account)) &&
-	               (filter->job_key == 0 || filter->job_key == event->job_key));
+	               (!filter->account || str_is_equal(filter->account, event->account)));
 }
 
 /* What is left to look at and to give. */

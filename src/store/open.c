@@ -206,9 +206,8 @@ static int open_refuse_readonly(struct store *store, struct buf *words)
 /* All that must hold before the first byte is written. */
 static int open_examine(struct store *store, bool *is_current, struct buf *words)
 {
-	int newest = store_migrations[store_n_migrations - 1].version;
 	int64_t version;
-	int r = store_schema_look(store, newest, words);
+	int r = store_schema_look(store, words);
 
 	*is_current = false;
 	if (r == 0 && sqlite3_db_readonly(store->db, "main") == 1)
@@ -224,7 +223,7 @@ static int open_examine(struct store *store, bool *is_current, struct buf *words
 		buf_addf(words, "%s: %s", store->path, err_text(r));
 		return r;
 	}
-	*is_current = version == newest;
+	*is_current = version == store_schema_newest(store);
 	return *is_current ? open_load(store, words) : 0;
 }
 
@@ -261,7 +260,7 @@ static int open_all(struct store *store, const char *dir, struct buf *words)
 	if (r == 0)
 		r = open_pragmas(store, pragmas_then, ARRAY_LEN(pragmas_then), words);
 	if (r == 0 && !is_current) {
-		r = store_schema_migrate(store, store_migrations, store_n_migrations, words);
+		r = store_schema_migrate(store, words);
 		if (r == 0)
 			r = open_load(store, words);
 	}
@@ -272,19 +271,21 @@ static struct store *store_free(struct store *store)
 {
 	for (size_t i = 0; i < STMT_COUNT; i++)
 		sqlite3_finalize(store->stmts[i]);
-	if (store->db && sqlite3_close(store->db) != SQLITE_OK)
-		sqlite3_close_v2(store->db);
+	sqlite3_close_v2(store->db);
 	store_names_deinit(store);
 	free(store->tallies);
 	return store;
 }
 
-int store_open(const char *dir, struct store **out, struct buf *words)
+int store_open_with(const struct store_migration *migrations, size_t n, const char *dir,
+        struct store **out, struct buf *words)
 {
 	struct store *store = MEM_NEW(struct store);
 	int r;
 
 	*out = NULL;
+	store->migrations = migrations;
+	store->n_migrations = n;
 	store->dir_fd = store->lock_fd = -1;
 	r = open_all(store, dir, words);
 	if (r != 0) {
@@ -301,6 +302,11 @@ int store_open(const char *dir, struct store **out, struct buf *words)
 		        STORE_BALLAST_BYTES / 1024 / 1024);
 	*out = store;
 	return 0;
+}
+
+int store_open(const char *dir, struct store **out, struct buf *words)
+{
+	return store_open_with(store_migrations, store_n_migrations, dir, out, words);
 }
 
 struct store *store_close(struct store *store)

@@ -108,7 +108,15 @@ struct store_tally {
 	bool is_changed;
 };
 
+/* How the schema came to be what it is, a version a step. */
+struct store_migration {
+	int version; /* user_version afterwards; ascending from 1 */
+	const char *sql;
+};
+
 struct store {
+	const struct store_migration *migrations; /* borrowed */
+	size_t n_migrations;
 	char *dir, *path; /* owned */
 	int dir_fd, lock_fd;
 	bool had_wal; /* a -wal stood there before the database was opened */
@@ -137,6 +145,8 @@ struct store {
 
 /* ---- dir.c: the directory and its files, as files ---- */
 
+/* ERR_FULL, ERR_IO, -error: what the kernel's errno of a file is to the caller. */
+int store_error_of_errno(int error);
 int store_dir_open(struct store *store, const char *dir, struct buf *words);
 int store_dir_lock(struct store *store, struct buf *words);
 /* Writes our pid into the lock, for the words of the one who comes second; nothing depends on it.
@@ -149,7 +159,7 @@ void store_dir_tidy(struct store *store);
 void store_dir_close(struct store *store);
 /* Whether an earlier run left one. */
 void store_ballast_look(struct store *store);
-/* 0, ERR_FULL, or -errno. */
+/* 0, ERR_FULL, ERR_IO, -errno. */
 int store_ballast_make(struct store *store);
 void store_ballast_drop(struct store *store);
 
@@ -167,6 +177,8 @@ int store_write_begin(struct store *store);
 int store_run(struct store *store, enum store_stmt stmt);
 /* Steps: 1 a row, 0 no more (reset already), or an error (likewise). */
 int store_step(struct store *store, enum store_stmt stmt);
+/* The same to a row that has to be there: 1, or an error, ERR_CORRUPT without it. */
+int store_step_to_row(struct store *store, enum store_stmt stmt);
 /* The statement, ready for binding; a read by a caller that must look whether we are broken itself.
  */
 sqlite3_stmt *store_stmt(struct store *store, enum store_stmt stmt);
@@ -174,42 +186,38 @@ void store_reset(struct store *store, enum store_stmt stmt);
 void store_bind_text(sqlite3_stmt *stmt, int column, const char *text);
 void store_bind_int(sqlite3_stmt *stmt, int column, int64_t value);
 void store_bind_name(sqlite3_stmt *stmt, int column, int64_t key); /* 0 = NULL */
+/* NULL also without memory for it. */
 const char *store_column_text(sqlite3_stmt *stmt, int column);
+/* Whether there was memory for all texts of a row: asked when they were fetched. */
+bool store_is_row_whole(const struct store *store);
 /* What a walk does after fn or step said other than "go on": resets, gives result back. */
 int store_walk_end(struct store *store, enum store_stmt stmt, int result);
-/* The same to a row that has to be there: 1, or an error, ERR_CORRUPT without it. */
-int store_step_to_row(struct store *store, enum store_stmt stmt);
+/* What it does at a row that SQLite likes and we do not, or that is not whole: resets,
+ * store_fail(). */
+int store_walk_fail(struct store *store, enum store_stmt stmt);
 /* One statement of our own text, for what is done once. */
 int store_exec(struct store *store, const char *sql);
 /* The first column of the first row, "" if there is none. */
 int store_query_text(struct store *store, const char *sql, char *text, size_t size);
 int store_query_int(struct store *store, const char *sql, int64_t *value);
-/* Passive: the file keeps its size. */
-int store_wal_move(struct store *store);
-/* NULL also without memory for it. */
 
-/* Whether there was memory for all texts of a row: asked when they were fetched. */
-bool store_is_row_whole(const struct store *store);
 /* ---- open.c, check.c, schema.c ---- */
 
-/* What it does at a row that SQLite likes and we do not, or that is not whole: resets,
- * store_fail(). */
-int store_walk_fail(struct store *store, enum store_stmt stmt);
 extern const char *const store_statements[STMT_COUNT];
 
-struct store_migration {
-	int version; /* user_version afterwards; ascending from 1 */
-	const char *sql;
-};
+/* store_open() with other migrations than those of this version: for tests of older files. */
+int store_open_with(const struct store_migration *migrations, size_t n, const char *dir,
+        struct store **out, struct buf *words);
 
-/* What the file is, as of its header: sets is_new, or ERR_FOREIGN, ERR_NEWER, ERR_CORRUPT. */
-int store_schema_look(struct store *store, int newest, struct buf *words);
-/* Brings the schema up to the last of the list, one transaction a step, a copy of the file first.
- */
-int store_schema_migrate(
-        struct store *store, const struct store_migration *list, size_t n, struct buf *words);
 extern const struct store_migration store_migrations[];
 extern const size_t store_n_migrations;
+int store_schema_newest(const struct store *store);
+/* What the file is, as of its header: sets is_new, or ERR_FOREIGN, ERR_NEWER, ERR_CORRUPT. */
+int store_schema_look(struct store *store, struct buf *words);
+/* Brings an older schema, or none, up to the newest, one transaction a step, a copy of the file
+ * first.
+ */
+int store_schema_migrate(struct store *store, struct buf *words);
 
 int store_check(struct store *store, struct buf *words);
 

@@ -4,6 +4,8 @@
  */
 #include "store/private.h"
 
+#include <assert.h>
+
 #include "util/mem.h"
 
 enum { PRUNE_LIMIT_MAX = 10 * 1000 };
@@ -83,8 +85,8 @@ static int prune_slice(struct store *store, enum store_stmt which, int64_t befor
 	store_bind_int(stmt, 1, before_wall_ms);
 	store_bind_int(stmt, 2, (int64_t)limit);
 	while ((r = store_step(store, which)) > 0) {
-		if (n_keys < limit)
-			keys[n_keys++] = sqlite3_column_int64(stmt, 0);
+		assert(n_keys < limit);
+		keys[n_keys++] = sqlite3_column_int64(stmt, 0);
 	}
 	for (size_t i = 0; i < n_keys && r == 0; i++) {
 		r = prune(store, keys[i]);

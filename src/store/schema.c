@@ -161,8 +161,14 @@ const struct store_migration store_migrations[] = {
 };
 const size_t store_n_migrations = ARRAY_LEN(store_migrations);
 
-int store_schema_look(struct store *store, int newest, struct buf *words)
+int store_schema_newest(const struct store *store)
 {
+	return store->migrations[store->n_migrations - 1].version;
+}
+
+int store_schema_look(struct store *store, struct buf *words)
+{
+	int newest = store_schema_newest(store);
 	int64_t application, version, n_objects;
 	int r = store_query_int(store, "PRAGMA application_id", &application);
 
@@ -226,8 +232,7 @@ static int schema_copy_first(struct store *store, int64_t version, struct buf *w
 	return r;
 }
 
-int store_schema_migrate(
-        struct store *store, const struct store_migration *list, size_t n, struct buf *words)
+int store_schema_migrate(struct store *store, struct buf *words)
 {
 	int64_t version;
 	int r = store_query_int(store, "PRAGMA user_version", &version);
@@ -236,18 +241,20 @@ int store_schema_migrate(
 		buf_addf(words, "%s: %s", store->path, err_text(r));
 		return r;
 	}
-	if (version > 0 && version < list[n - 1].version) {
+	if (version > 0) {
 		r = schema_copy_first(store, version, words);
 		if (r != 0)
 			return r;
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (list[i].version <= version)
+	for (size_t i = 0; i < store->n_migrations; i++) {
+		const struct store_migration *migration = &store->migrations[i];
+
+		if (migration->version <= version)
 			continue;
-		r = schema_step(store, &list[i]);
+		r = schema_step(store, migration);
 		if (r != 0) {
 			buf_addf(words, "%s: migration to schema %d: %s", store->path,
-			        list[i].version, err_text(r));
+			        migration->version, err_text(r));
 			return r;
 		}
 	}

@@ -14,8 +14,9 @@
  *                end. Every later call answers the same.
  *   ERR_CORRUPT  The database turned out damaged while in use: likewise.
  *   -ENOMEM      SQLite's share of memory is used up; rolled back as with ERR_FULL.
- *   -EEXIST, -EINVAL, -ENOENT   The caller's mistakes: there is such a row already, the row that
- *                it refers to is not there, no row has that key. The transaction stays as it was.
+ *   -EEXIST, -EINVAL, -ENOENT, -E2BIG   The caller's mistakes: there is such a row already, the row
+ *                that it refers to is not there, no row has that key, the row is too big for
+ * SQLite. The transaction stays as it was.
  *
  * Strings given are borrowed during the call; strings in callbacks are valid until the callback
  * returns. A callback may read from the store (but not by the function that called it); it writes,

@@ -12,6 +12,7 @@ struct fault_file {
 	sqlite3_file base;
 	sqlite3_file *inner; /* behind this struct, in the room that SQLite gave us */
 	int error;           /* as unixFile.lastErrno: not for ENOSPC */
+	bool is_log;
 };
 
 /* What a write or a truncation replaced, and what it put there. */
@@ -29,7 +30,9 @@ static struct {
 	unsigned operations;
 	int64_t n_left;
 	enum faultvfs_kind kind;
-	bool is_lasting, has_fired, is_recording, is_lying, is_dead;
+	bool is_lasting, has_fired, is_recording, is_lying, is_dead, is_read_only;
+	void (*meanwhile)(void);
+	const char *pragma, *answer;
 	struct rng rng;
 	struct fault_change *changes;
 	size_t n_changes;
@@ -130,11 +133,13 @@ static void power_cut(void)
 
 /* ---- which operation fails ---- */
 
-static bool is_due(unsigned operation)
+static bool is_due(const struct fault_file *file, unsigned operation)
 {
-	if (fault.is_dead)
+	unsigned others = file->is_log ? FAULTVFS_OF_DATABASE : FAULTVFS_OF_LOG;
+
+	if (fault.is_dead && operation < FAULTVFS_READ)
 		return true;
-	if (!(fault.operations & operation))
+	if (!(fault.operations & operation) || (fault.operations & others))
 		return false;
 	if (fault.has_fired)
 		return fault.is_lasting;
@@ -146,14 +151,33 @@ static bool is_due(unsigned operation)
 	return true;
 }
 
-/* What unixWrite, unixSync and unixTruncate of SQLite answer to that errno. */
+static int errno_of_kind(void)
+{
+	static const int errors[] = {
+	        [FAULTVFS_ENXIO] = ENXIO,
+	        [FAULTVFS_ENOSPC] = ENOSPC,
+	        [FAULTVFS_EACCES] = EACCES,
+	        [FAULTVFS_EROFS] = EROFS,
+	        [FAULTVFS_EPERM] = EPERM,
+	        [FAULTVFS_EMFILE] = EMFILE,
+	        [FAULTVFS_EDQUOT] = EDQUOT,
+	        [FAULTVFS_POWER_CUT] = 0,
+	};
+
+	return errors[fault.kind] ? errors[fault.kind] : EIO;
+}
+
+/* What unixRead, unixWrite, unixSync and unixTruncate of SQLite answer to that errno. */
 static int failure(sqlite3_file *file, unsigned operation)
 {
 	bool is_full = fault.kind == FAULTVFS_ENOSPC || fault.kind == FAULTVFS_SHORT;
 
-	((struct fault_file *)file)->error = is_full                         ? 0
-	                                     : fault.kind == FAULTVFS_EDQUOT ? EDQUOT
-	                                                                     : EIO;
+	if (fault.kind == FAULTVFS_NO_MEMORY)
+		return SQLITE_IOERR_NOMEM;
+	errno = errno_of_kind();
+	((struct fault_file *)file)->error = is_full ? 0 : errno;
+	if (operation == FAULTVFS_READ)
+		return SQLITE_IOERR_CORRUPTFS;
 	if (operation == FAULTVFS_SYNC)
 		return SQLITE_IOERR_FSYNC;
 	if (operation == FAULTVFS_TRUNCATE)
@@ -171,6 +195,8 @@ static int fault_close(sqlite3_file *file)
 
 static int fault_read(sqlite3_file *file, void *to, int n, sqlite3_int64 at)
 {
+	if (is_due((struct fault_file *)file, FAULTVFS_READ))
+		return failure(file, FAULTVFS_READ);
 	return inner_of(file)->pMethods->xRead(inner_of(file), to, n, at);
 }
 
@@ -178,7 +204,7 @@ static int fault_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int
 {
 	sqlite3_file *inner = inner_of(file);
 
-	if (is_due(FAULTVFS_WRITE)) {
+	if (is_due((struct fault_file *)file, FAULTVFS_WRITE)) {
 		if (fault.kind == FAULTVFS_SHORT && !fault.is_dead && n > 1)
 			inner->pMethods->xWrite(inner, bytes, n / 2, at);
 		return failure(file, FAULTVFS_WRITE);
@@ -189,7 +215,7 @@ static int fault_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int
 
 static int fault_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-	if (is_due(FAULTVFS_TRUNCATE))
+	if (is_due((struct fault_file *)file, FAULTVFS_TRUNCATE))
 		return failure(file, FAULTVFS_TRUNCATE);
 	change_add(file, size, NULL, 0, true);
 	return inner_of(file)->pMethods->xTruncate(inner_of(file), size);
@@ -200,7 +226,7 @@ static int fault_truncate(sqlite3_file *file, sqlite3_int64 size)
 static int fault_sync(sqlite3_file *file, int flags)
 {
 	(void)flags;
-	if (is_due(FAULTVFS_SYNC))
+	if (is_due((struct fault_file *)file, FAULTVFS_SYNC))
 		return failure(file, FAULTVFS_SYNC);
 	if (!fault.is_lying)
 		changes_forget(file);
@@ -232,6 +258,14 @@ static int fault_control(sqlite3_file *file, int operation, void *arg)
 	if (operation == SQLITE_FCNTL_LAST_ERRNO) {
 		*(int *)arg = ((struct fault_file *)file)->error;
 		return SQLITE_OK;
+	}
+	if (operation == SQLITE_FCNTL_PRAGMA && fault.pragma) {
+		char **words = arg; /* of the answer, the pragma, the value that it shall have */
+
+		if (strcmp(words[1], fault.pragma) == 0 && !words[2]) {
+			words[0] = fault.answer ? sqlite3_mprintf("%s", fault.answer) : NULL;
+			return SQLITE_OK;
+		}
 	}
 	return inner_of(file)->pMethods->xFileControl(inner_of(file), operation, arg);
 }
@@ -274,8 +308,20 @@ static int fault_open(
 	(void)vfs;
 	mine->inner = (sqlite3_file *)(mine + 1);
 	mine->error = 0;
+	mine->is_log = flags & SQLITE_OPEN_WAL;
+	mine->base.pMethods = NULL;
+	if (is_due(mine, FAULTVFS_OPEN)) {
+		errno = errno_of_kind();
+		return fault.kind == FAULTVFS_NO_MEMORY ? SQLITE_NOMEM : SQLITE_CANTOPEN;
+	}
+	if (fault.is_read_only && (flags & SQLITE_OPEN_MAIN_DB)) {
+		flags &= ~(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+		flags |= SQLITE_OPEN_READONLY;
+	}
 	rc = fault.real->xOpen(fault.real, name, mine->inner, flags, flags_out);
 	mine->base.pMethods = mine->inner->pMethods ? &fault_methods : NULL;
+	if (fault.is_read_only && fault.meanwhile)
+		fault.meanwhile();
 	return rc;
 }
 
@@ -327,11 +373,25 @@ void faultvfs_heal(void)
 	changes_forget(NULL);
 	fault.operations = 0;
 	fault.is_dead = fault.is_recording = fault.is_lying = fault.has_fired = false;
+	fault.is_read_only = false;
+	fault.pragma = NULL;
 }
 
 bool faultvfs_has_fired(void)
 {
 	return fault.has_fired;
+}
+
+void faultvfs_open_read_only(void (*meanwhile)(void))
+{
+	fault.is_read_only = true;
+	fault.meanwhile = meanwhile;
+}
+
+void faultvfs_answer_pragma(const char *name, const char *text)
+{
+	fault.pragma = name;
+	fault.answer = text;
 }
 
 void faultvfs_record(uint64_t seed)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "storekit.h"
 #include "util/err.h"
@@ -287,6 +288,12 @@ START_TEST(events_are_filtered_within_a_bound)
 	ck_assert_int_eq(count.n, 1);
 	ck_assert_int_eq(last, 1501);
 
+	by_job.job_key = a;
+	ck_assert_int_eq(
+	        store_events_read(store, 1500, 1, &by_job, storekit_count_event, &count, &last), 0);
+	ck_assert_int_eq(count.n, 1);
+	ck_assert_int_eq(last, 1501);
+
 	/* 10 * 1 + 1000 rows are looked at, none of them wanted: the reader goes on from there. */
 	by_type.types = 1u << EVENT_JOB_COMPLETED;
 	count.n = 0;
@@ -354,6 +361,36 @@ START_TEST(rollback_takes_everything_back)
 	ck_assert_int_eq(store_job_find(store, "new-account", "2", storekit_count_job, &count), 0);
 	ck_assert_int_eq(store_delivery_counts(store, "load", counts), 0);
 	ck_assert_uint_eq(counts[DELIVERY_PENDING], 2);
+}
+END_TEST
+
+/* Accounts, hooks, data centers: a hundred words, of which a few are taken back. */
+START_TEST(words_are_many)
+{
+	struct storekit_count count = {0};
+	char account[16];
+
+	for (int i = 0; i < 200; i++) {
+		snprintf(account, sizeof(account), "account-%d", i);
+		storekit_job_put(store, account, "1");
+		if (i == 99)
+			ck_assert_int_eq(store_commit(store), 0);
+		if (i == 149)
+			store_rollback(store);
+	}
+	ck_assert_int_eq(store_commit(store), 0);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 200; i++) {
+			bool is_gone = i >= 100 && i < 150;
+
+			snprintf(account, sizeof(account), "account-%d", i);
+			ck_assert_int_eq(
+			        store_job_find(store, account, "1", storekit_count_job, &count),
+			        is_gone ? STORE_E_NONE : 0);
+		}
+		reopen();
+	}
+	ck_assert_int_eq(count.n, 300);
 }
 END_TEST
 
@@ -458,21 +495,75 @@ START_TEST(heartbeat_reads_only)
 }
 END_TEST
 
-/* The log is moved by the commits themselves when nobody is quiet for long. */
-START_TEST(log_is_bounded)
+/* ---- the log ---- */
+
+/* A commit of so much. */
+static void fill_log(size_t n_mib)
 {
-	char *value = malloc(1024 * 1024 + 1);
+	static char letter = 'a';
+	size_t n = n_mib << 20;
+	char *value = malloc(n + 1);
 
 	ck_assert_ptr_nonnull(value);
-	memset(value, 'x', 1024 * 1024);
-	value[1024 * 1024] = '\0';
-	for (int i = 0; i < 100; i++) {
-		value[0] = (char)('a' + i % 26);
-		ck_assert_int_eq(store_value_put(store, "big", value), 0);
-		ck_assert_int_eq(store_commit(store), 0);
-		ck_assert_int_lt(store_size(store), 40 * 1024 * 1024);
-	}
+	memset(value, letter++, n);
+	value[n] = '\0';
+	ck_assert_int_eq(store_value_put(store, "big", value), 0);
+	ck_assert_int_eq(store_commit(store), 0);
 	free(value);
+}
+
+START_TEST(log_says_how_large_it_is)
+{
+	struct stat st;
+
+	fill_log(7);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_SMALL);
+	fill_log(2);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
+	fill_log(12);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
+	fill_log(12);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_HUGE);
+	/* The file is written from its front again. */
+	ck_assert_int_eq(store_checkpoint(store, false), 0);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_SMALL);
+	fill_log(8);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
+	ck_assert_int_eq(store_checkpoint(store, false), 0);
+	ck_assert_int_eq(stat(storekit_path(dir, "bulkwatch.db-wal"), &st), 0);
+	ck_assert_int_ge(st.st_size, 32 << 20);
+	ck_assert_int_lt(st.st_size, 35 << 20);
+	/* In the quiet it is given back. */
+	ck_assert_int_eq(store_checkpoint(store, true), 0);
+	ck_assert_int_eq(stat(storekit_path(dir, "bulkwatch.db-wal"), &st), 0);
+	ck_assert_int_eq(st.st_size, 0);
+}
+END_TEST
+
+static int checkpoint_in_between(void *arg, const struct store_event *event)
+{
+	(void)event;
+	++*(int *)arg;
+	ck_assert_int_eq(store_checkpoint(store, true), 0);
+	return 0;
+}
+
+/* It is not moved under the feet of who reads: the next call does it. */
+START_TEST(walk_holds_the_log_back)
+{
+	int n_seen = 0;
+	int64_t last;
+
+	for (int i = 0; i < 3; i++)
+		storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
+	fill_log(9);
+	fill_log(9);
+	ck_assert_int_eq(
+	        store_events_read(store, 0, 9, NULL, checkpoint_in_between, &n_seen, &last), 0);
+	ck_assert_int_eq(n_seen, 3);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
+	ck_assert_int_eq(store_checkpoint(store, true), 0);
+	ck_assert_int_eq(store_log_size(store), STORE_LOG_SMALL);
 }
 END_TEST
 
@@ -491,11 +582,13 @@ static Suite *store_suite(void)
 	tcase_add_test(rows, events_are_read_once_committed);
 	tcase_add_test(rows, events_are_filtered_within_a_bound);
 	tcase_add_test(rows, rollback_takes_everything_back);
+	tcase_add_test(rows, words_are_many);
 	tcase_add_test(rows, close_commits_nothing);
 	tcase_add_test(rows, values_are_kept_by_name);
 	tcase_add_test(rows, views_tell_the_story);
 	tcase_add_test(rows, heartbeat_reads_only);
-	tcase_add_test(rows, log_is_bounded);
+	tcase_add_test(rows, log_says_how_large_it_is);
+	tcase_add_test(rows, walk_holds_the_log_back);
 	suite_add_tcase(suite, rows);
 	return suite;
 }

@@ -166,6 +166,7 @@ START_TEST(one_that_is_given_up_leaves_the_store_as_it_was)
 	ck_assert_int_eq(store_backup_step(backup, SLICE_PAGES), 1);
 	store_backup_free(backup);
 	ck_assert_int_eq(unlink(copy), 0);
+	ck_assert_ptr_null(store_backup_free(NULL));
 	write_jobs(N_JOBS, 10);
 	ck_assert_int_eq(store_commit(store), 0);
 	finish(begin());
@@ -253,6 +254,32 @@ START_TEST(what_stands_in_the_way_of_a_copy)
 }
 END_TEST
 
+/* What stood there stays until all of the new one is on disk. */
+START_TEST(a_copy_that_fails_replaces_nothing)
+{
+	cleanup(mem_free_p) char *temporary = mem_printf("%s.%d.tmp", copy, (int)getpid());
+	cleanup(mem_free_p) char *value = mem_new((2 << 20) + 1, 1);
+	uint64_t before;
+
+	ck_assert_int_eq(store_copy(store, copy), 0);
+	before = storekit_hash(copy);
+	memset(value, 'x', 2 << 20);
+	ck_assert_int_eq(store_value_put(store, "big", value), 0);
+	ck_assert_int_eq(store_commit(store), 0);
+	faultvfs_fail(FAULTVFS_WRITE, 300, FAULTVFS_ENOSPC, true);
+	ck_assert_int_eq(store_copy(store, copy), ERR_FULL);
+	ck_assert(faultvfs_has_fired());
+	faultvfs_fail(FAULTVFS_OPEN, 1, FAULTVFS_EMFILE, true);
+	ck_assert_int_eq(store_copy(store, copy), ERR_IO);
+	faultvfs_heal();
+	ck_assert(storekit_hash(copy) == before);
+	ck_assert_int_ne(access(temporary, F_OK), 0);
+	ck_assert_int_eq(store_copy(store, copy), 0);
+	expect_copy("SELECT count(*), (SELECT length(value) FROM small_value) FROM transitions",
+	        "2000|2097152");
+}
+END_TEST
+
 static Suite *store_backup_suite(void)
 {
 	Suite *suite = suite_create("store_backup");
@@ -267,6 +294,7 @@ static Suite *store_backup_suite(void)
 	tcase_add_test(copies, the_descriptor_holds_the_copy);
 	tcase_add_test(copies, its_faults_are_not_the_stores);
 	tcase_add_test(copies, what_stands_in_the_way_of_a_copy);
+	tcase_add_test(copies, a_copy_that_fails_replaces_nothing);
 	suite_add_tcase(suite, copies);
 	return suite;
 }

@@ -238,6 +238,10 @@ START_TEST(damage_is_found)
 		ck_assert(!is_there("bulkwatch.db-wal"));
 		ck_assert_int_eq(unlink(path("bulkwatch.db")), 0);
 	}
+	/* Pages of no size: no database to SQLite, but ours. */
+	make_database();
+	scribble("bulkwatch.db", 16, 2);
+	expect_refused_untouched(ERR_CORRUPT);
 }
 END_TEST
 
@@ -294,6 +298,7 @@ START_TEST(contradicting_rows_are_found)
 {
 	static const char *const damages[] = {
 	        "DROP TABLE small_value",
+	        "DROP TABLE meta",
 	        "DELETE FROM meta",
 	        "UPDATE meta SET last_seq = 5",
 	        "UPDATE meta SET last_job_key = 5",
@@ -354,6 +359,46 @@ START_TEST(check_follows_the_size)
 		ck_assert(!store->was_clean);
 	}
 	ck_assert_uint_eq(words.len, 0);
+	store_close(store);
+}
+END_TEST
+
+/* Beyond a GiB, and after a kill: of what decisions are taken from damage is found at the start, of
+ * the long history by who reads it. */
+static void damage_large(const char *table)
+{
+	cleanup(mem_free_p) char *sql =
+	        mem_printf("SELECT rootpage FROM sqlite_schema WHERE name = '%s'", table);
+	char *page;
+
+	make_database();
+	storekit_exec(dir, "UPDATE meta SET is_clean = 0");
+	page = storekit_query(dir, sql);
+	scribble("bulkwatch.db", (atoi(page) - 1) * 4096, 512);
+	free(page);
+	/* It has no blocks. */
+	ck_assert_int_eq(truncate(path("bulkwatch.db"), INT64_C(1100) << 20), 0);
+}
+
+static int no_document(void *arg, const struct job_document *document)
+{
+	(void)arg, (void)document;
+	return 99;
+}
+
+START_TEST(damage_is_found_in_a_large_file)
+{
+	struct storekit_count count = {0};
+	struct store *store;
+
+	damage_large("job");
+	storekit_refused(dir, ERR_CORRUPT);
+	ck_assert_int_eq(unlink(path("bulkwatch.db")), 0);
+	damage_large("document");
+	store = storekit_open(dir);
+	ck_assert_int_eq(store_jobs_each_watched(store, storekit_count_job, &count), 0);
+	ck_assert_int_eq(count.n, 2000);
+	ck_assert_int_eq(store_job_document_get(store, 1, no_document, NULL), ERR_CORRUPT);
 	store_close(store);
 }
 END_TEST
@@ -475,6 +520,22 @@ static const struct store_migration bad_step[] = {
         {2, "CREATE TABLE later (x INTEGER) STRICT; INSERT INTO nowhere VALUES (17);"},
 };
 
+static void expect_not_migrated(const struct store_migration *list, size_t n, int error)
+{
+	struct buf words = {0};
+	struct store *store;
+	char *answer;
+
+	ck_assert_int_eq(store_open_with(list, n, dir, &store, &words), error);
+	ck_assert_ptr_null(store);
+	ck_assert_uint_gt(words.len, 0);
+	buf_deinit(&words);
+	answer = storekit_query(dir, "SELECT user_version, (SELECT count(*) FROM sqlite_schema "
+	                             "WHERE name = 'later') FROM pragma_user_version");
+	ck_assert_str_eq(answer, "1|0");
+	free(answer);
+}
+
 START_TEST(migration_copies_first)
 {
 	struct buf words = {0};
@@ -482,17 +543,19 @@ START_TEST(migration_copies_first)
 	char *answer;
 
 	make_database();
-	store = storekit_open(dir);
-	ck_assert_int_ne(store_schema_migrate(store, bad_step, 2, &words), 0);
-	ck_assert_uint_gt(words.len, 0);
+	ck_assert_int_eq(mkdir(path("bulkwatch.db.v1"), 0700), 0);
+	expect_not_migrated(two_steps, 3, -EISDIR);
+	ck_assert_int_eq(rmdir(path("bulkwatch.db.v1")), 0);
+	expect_not_migrated(bad_step, 2, ERR_IO);
 	ck_assert(is_there("bulkwatch.db.v1"));
-	buf_clear(&words);
-	/* Nothing of the step that failed is there, and the copy may be made again. */
-	ck_assert_int_eq(store_schema_migrate(store, two_steps, 3, &words), 0);
-	ck_assert_int_eq(store_schema_migrate(store, two_steps, 3, &words), 0);
+	/* The copy may be made again; once all is done nothing is. */
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(store_open_with(two_steps, 3, dir, &store, &words), 0);
+		ck_assert_int_eq(store_last_seq(store), 2000);
+		store_close(store);
+	}
 	ck_assert_uint_eq(words.len, 0);
-	buf_deinit(&words);
-	store_close(store);
+	ck_assert(!is_there("bulkwatch.db.v3"));
 	answer = storekit_query(dir, "SELECT x, y, user_version FROM later, pragma_user_version");
 	ck_assert_str_eq(answer, "17|NULL|3");
 	free(answer);
@@ -535,6 +598,7 @@ static Suite *store_open_suite(void)
 	tcase_add_test(opening, contradicting_rows_are_found);
 	tcase_add_test(opening, damage_is_found_in_use);
 	tcase_add_test(opening, check_follows_the_size);
+	tcase_add_test(opening, damage_is_found_in_a_large_file);
 	tcase_add_test(opening, second_instance_is_refused);
 	tcase_add_test(opening, no_dead_process_is_named);
 	tcase_add_test(opening, other_programs_are_kept_out);

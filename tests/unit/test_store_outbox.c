@@ -150,6 +150,47 @@ static int see_attempt(void *arg, const struct store_attempt *attempt)
 	return 0;
 }
 
+static int stop(void *arg, const struct store_delivery *delivery)
+{
+	int64_t *id = arg;
+
+	return delivery->id == *id ? 77 : 0;
+}
+
+START_TEST(deliveries_are_looked_at_within_a_bound)
+{
+	struct storekit_count count = {0};
+	int64_t last, id = 1095;
+
+	storekit_delivery(
+	        store, storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL), "chat");
+	for (int i = 0; i < 1100; i++)
+		storekit_delivery(
+		        store, storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL), "load");
+	ck_assert_int_eq(store_commit(store), 0);
+	/* 10 * 1 + 1000 rows are looked at, none of them wanted: the reader goes on from there. */
+	ck_assert_int_eq(store_deliveries_read(
+	                         store, 0, 1, -1, "chat", storekit_count_delivery, &count, &last),
+	        0);
+	ck_assert_int_eq(count.n, 0);
+	ck_assert_int_eq(last, 1101 - 1009);
+	ck_assert_int_eq(store_deliveries_read(store, last, 1, -1, "chat", storekit_count_delivery,
+	                         &count, &last),
+	        0);
+	ck_assert_int_eq(count.n, 1);
+	ck_assert_int_eq(count.last_seq, 1);
+	/* One at which the reader stopped comes again. */
+	ck_assert_int_eq(store_deliveries_read(store, 0, 99, -1, NULL, stop, &id, &last), 77);
+	ck_assert_int_eq(last, 1096);
+}
+END_TEST
+
+static int stop_at_attempt(void *arg, const struct store_attempt *attempt)
+{
+	*(uint64_t *)arg = attempt->number;
+	return attempt->number == 2 ? 77 : 0;
+}
+
 START_TEST(attempts_keep_the_newest_twenty)
 {
 	static char output[70000];
@@ -174,6 +215,13 @@ START_TEST(attempts_keep_the_newest_twenty)
 	ck_assert_uint_eq(seen.last, 25);
 	ck_assert_uint_eq(seen.output_len, 65536);
 	ck_assert_int_eq(seen.tail, 'z');
+	attempt.delivery_id = storekit_delivery(store, seq, "chat");
+	for (attempt.number = 1; attempt.number <= 3; attempt.number++)
+		ck_assert_int_eq(store_attempt_put(store, &attempt), 0);
+	ck_assert_int_eq(
+	        store_attempts_read(store, attempt.delivery_id, stop_at_attempt, &attempt.number),
+	        77);
+	ck_assert_uint_eq(attempt.number, 2);
 	ck_assert_str_eq(attempt_end_name(ATTEMPT_EXITED), "exited");
 	ck_assert_str_eq(attempt_end_name(ATTEMPT_LOST), "lost");
 	attempt.delivery_id = 99;
@@ -307,6 +355,50 @@ START_TEST(prune_goes_by_slices)
 }
 END_TEST
 
+/* Jobs go in the order of their ends, events in that of the journal. */
+START_TEST(pruned_through_only_grows)
+{
+	struct store_job job = storekit_job("acme", "1");
+	size_t n;
+
+	job.is_watched = false;
+	job.ended_wall_ms = 60;
+	ck_assert_int_eq(store_job_put(store, &job), 0);
+	storekit_event(store, EVENT_JOB_COMPLETED, job.key, "ADDED", "COMPLETED");
+	job.key = 0;
+	job.id = "2";
+	job.ended_wall_ms = 50;
+	ck_assert_int_eq(store_job_put(store, &job), 0);
+	storekit_event(store, EVENT_JOB_COMPLETED, job.key, "ADDED", "COMPLETED");
+	ck_assert_int_eq(store_commit(store), 0);
+	ck_assert_int_eq(store_prune(store, 100, 0, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert(!store_is_dirty(store));
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(store_prune(store, 100, 1, &n), 0);
+		ck_assert_uint_eq(n, 1);
+		ck_assert_int_eq(store_commit(store), 0);
+		ck_assert_int_eq(store_pruned_through(store), 2);
+	}
+	ck_assert_int_eq(store_prune(store, 100, 1, &n), 0);
+	ck_assert_uint_eq(n, 0);
+}
+END_TEST
+
+START_TEST(prune_has_a_bound)
+{
+	size_t n;
+
+	for (int i = 0; i < 10001; i++)
+		storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
+	ck_assert_int_eq(store_prune(store, INT64_MAX, SIZE_MAX, &n), 0);
+	ck_assert_uint_eq(n, 10000);
+	ck_assert_int_eq(store_prune(store, INT64_MAX, SIZE_MAX, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	store_rollback(store);
+}
+END_TEST
+
 static Suite *store_outbox_suite(void)
 {
 	Suite *suite = suite_create("store_outbox");
@@ -316,10 +408,13 @@ static Suite *store_outbox_suite(void)
 	tcase_set_timeout(rows, 60);
 	tcase_add_test(rows, delivery_comes_back_as_put);
 	tcase_add_test(rows, deliveries_are_listed_newest_first);
+	tcase_add_test(rows, deliveries_are_looked_at_within_a_bound);
 	tcase_add_test(rows, attempts_keep_the_newest_twenty);
 	tcase_add_test(rows, running_is_pending_after_a_restart);
 	tcase_add_test(rows, prune_forgets_what_is_over_and_old);
 	tcase_add_test(rows, prune_goes_by_slices);
+	tcase_add_test(rows, pruned_through_only_grows);
+	tcase_add_test(rows, prune_has_a_bound);
 	suite_add_tcase(suite, rows);
 	return suite;
 }

@@ -3,7 +3,9 @@
  * ERR_CORRUPT, and so does every later call.
  */
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "store/private.h"
 #include "storekit.h"
@@ -105,6 +107,16 @@ static int walk_attempts(void)
 	return store_attempts_read(store, delivery_id, on_attempt, NULL);
 }
 
+static int heartbeat(void)
+{
+	return store_heartbeat(store);
+}
+
+/* NULL may stand everywhere then, as in a file that is not what it says it is. */
+#define LOOSEN                                                                                     \
+	"PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, ' NOT NULL', "   \
+	"'') WHERE type = 'table'; PRAGMA writable_schema = RESET;"
+
 static const struct {
 	const char *sql; /* what is done to the row */
 	int (*walks[3])(void);
@@ -121,6 +133,12 @@ static const struct {
         {"UPDATE delivery SET state = 9", {walk_deliveries, get_delivery}},
         {"UPDATE attempt SET ending = -1", {walk_attempts}},
         {"UPDATE attempt SET ending = 9", {walk_attempts}},
+        {LOOSEN "UPDATE job SET account = NULL", {walk_jobs}},
+        {LOOSEN "UPDATE job SET id = NULL", {walk_jobs}},
+        {LOOSEN "UPDATE job SET state = NULL", {walk_jobs, find_job}},
+        {LOOSEN "UPDATE event SET data = NULL", {walk_events, get_event}},
+        {LOOSEN "UPDATE delivery SET hook = NULL", {walk_pending, walk_deliveries, get_delivery}},
+        {"DELETE FROM meta", {heartbeat}},
 };
 
 START_TEST(a_strange_row_is_damage)
@@ -128,6 +146,7 @@ START_TEST(a_strange_row_is_damage)
 	for (size_t i = 0; i < ARRAY_LEN(rows[_i].walks) && rows[_i].walks[i]; i++) {
 		ck_assert_int_eq(rows[_i].walks[i](), 0);
 		ck_assert_int_eq(store_exec(store, "PRAGMA ignore_check_constraints = ON"), 0);
+		sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 0, NULL);
 		ck_assert_int_eq(store_exec(store, rows[_i].sql), 0);
 		ck_assert_msg(rows[_i].walks[i]() == ERR_CORRUPT, "%s: walk %zu", rows[_i].sql, i);
 		ck_assert_int_eq(rows[_i].walks[i](), ERR_CORRUPT);
@@ -149,6 +168,9 @@ static const char *const tables[] = {
         "UPDATE meta SET last_job_key = 0",
         "UPDATE meta SET last_delivery_id = 0",
         "PRAGMA user_version = 0",
+        LOOSEN "UPDATE name SET text = NULL WHERE key = 1",
+        LOOSEN "UPDATE meta SET instance = NULL",
+        LOOSEN "UPDATE meta SET is_clean = NULL",
 };
 
 START_TEST(a_strange_table_is_refused)
@@ -156,6 +178,47 @@ START_TEST(a_strange_table_is_refused)
 	store = store_close(store);
 	storekit_exec(dir, tables[_i]);
 	storekit_refused(dir, ERR_CORRUPT);
+}
+END_TEST
+
+/* ---- mistakes of the caller ---- */
+
+START_TEST(a_number_that_is_taken_leaves_the_transaction)
+{
+	struct store_event event = {.type = EVENT_ACCOUNT_PAUSED, .data = "{}"};
+
+	ck_assert_int_eq(store_value_put(store, "kept", "1"), 0);
+	ck_assert_int_eq(store_exec(store, "INSERT INTO event (seq, type, at, data) "
+	                                   "VALUES (2, 1, 0, '{}')"),
+	        0);
+	ck_assert_int_eq(store_event_append(store, &event), -EEXIST);
+	ck_assert_int_eq(event.seq, 0);
+	ck_assert(store_is_dirty(store));
+	ck_assert_int_eq(store_commit(store), 0);
+}
+END_TEST
+
+/* Nothing of that size comes from outside; SQLite's bound is a thousand million bytes. */
+START_TEST(a_row_that_is_too_big_leaves_the_transaction)
+{
+	char text[6000];
+	struct job_document document = {.query = text, .result = text};
+	char *answer;
+
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	ck_assert_int_eq(store_value_put(store, "kept", "1"), 0);
+	sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, 10000);
+	ck_assert_int_eq(store_job_document_put(store, job_key, &document), -E2BIG);
+	document.result = NULL;
+	ck_assert_int_eq(store_job_document_put(store, job_key, &document), 0);
+	ck_assert_int_eq(store_commit(store), 0);
+	store = store_close(store);
+	answer = storekit_query(
+	        dir, "SELECT value, length(query), result FROM small_value, document");
+	ck_assert_str_eq(answer, "1|5999|NULL");
+	free(answer);
+	store = storekit_open(dir);
 }
 END_TEST
 
@@ -168,6 +231,8 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_strange_row_is_damage, 0, (int)ARRAY_LEN(rows));
 	tcase_add_loop_test(tcase, a_strange_table_is_refused, 0, (int)ARRAY_LEN(tables));
+	tcase_add_test(tcase, a_number_that_is_taken_leaves_the_transaction);
+	tcase_add_test(tcase, a_row_that_is_too_big_leaves_the_transaction);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);
 
