@@ -29,6 +29,7 @@ struct scenario {
 	 */
 	void (*run)(const struct world *world, const struct fault_plan *fault);
 	unsigned n_variants; /* errors that a failing call is tried with */
+	bool is_offline;     /* asks no server: none is started for it */
 };
 
 void scenario_arm(const struct fault_plan *fault);

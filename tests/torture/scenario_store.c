@@ -1,11 +1,14 @@
 /* The life of a database: made, written, read, copied, pruned, closed; and again after a kill. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls_store.h"
 #include "scenario.h"
-#include "store/store.h"
+#include "store/private.h"
 #include "util/err.h"
 #include "util/mem.h"
 
@@ -128,25 +131,54 @@ static int read_all(struct store *store)
 	return r;
 }
 
-/* A positive answer is "there is none", which may be so after a turn that failed. */
-static void check_error(const char *what, int r, int64_t n_acknowledged)
+/* What a call may answer once the fault is there, beside success. */
+enum place {
+	AT_START,
+	IN_USE,    /* SQLite's alone: no call of the kernel's fails it */
+	IN_A_COPY, /* in a file of its own */
+};
+
+static bool is_error_of_sqlite(const struct store_fault *fault, enum place place, int r)
 {
-	if (r == 99 || (r > 0 && n_acknowledged > 0))
-		scenario_wrong("%s: %d", what, r);
-	if (r == ERR_NEWER || r == ERR_FOREIGN)
-		scenario_wrong("%s: %s", what, err_text(r));
+	return r == fault->in_use || (place == AT_START && r == fault->at_start) ||
+	       (place == IN_A_COPY && r == ERR_IO);
 }
 
-static int copy_to(struct store *store, const char *path)
+static bool is_error_of_kernel(const struct store_fault *fault, enum place place, int r)
+{
+	return place != IN_USE && (r == -fault->kernel || r == fault->of_kernel ||
+	                                  (r == ERR_IO && err_is_passing(-fault->kernel)));
+}
+
+static bool is_error_of(const struct fault_plan *plan, enum place place, int r)
+{
+	const struct store_fault *fault = &store_faults[plan->variant];
+	bool is_of_sqlite = strncmp(fault_where(), "sqlite3_", 8) == 0;
+
+	if (plan->kind == FAULT_ALLOCATION)
+		return r == -ENOMEM;
+	if (*fault_where() == '\0')
+		return false;
+	return ((is_of_sqlite || plan->is_lasting) && is_error_of_sqlite(fault, place, r)) ||
+	       ((!is_of_sqlite || plan->is_lasting) && is_error_of_kernel(fault, place, r));
+}
+
+static void check_error(const struct fault_plan *fault, enum place place, const char *what, int r)
+{
+	if (r == 99 || (r < 0 && !is_error_of(fault, place, r)))
+		scenario_wrong("%s: %d (%s)", what, r, r < 0 ? err_text(r) : "a wrong answer");
+}
+
+/* A caller does not try for ever. */
+static int copy_in_slices(struct store *store, const char *path)
 {
 	struct store_backup *backup;
 	int r = store_backup_begin(store, path, &backup), fd;
 
 	if (r != 0)
 		return r;
-	do
-		r = store_backup_step(backup, 8);
-	while (r == 1);
+	for (int i = 0; (r = store_backup_step(backup, 8)) == 1 && i < 1000; i++)
+		;
 	fd = store_backup_take_fd(backup);
 	if (fd >= 0)
 		close(fd);
@@ -154,9 +186,34 @@ static int copy_to(struct store *store, const char *path)
 	return r;
 }
 
-static int64_t live(const struct world *world, struct store *store)
+/* Another instance, the files, and copies of them. */
+static void look_around(
+        const struct world *world, const struct fault_plan *fault, struct store *store)
 {
 	cleanup(mem_free_p) char *copy = mem_printf("%s/copy", world->dir);
+	struct store *other;
+	struct buf words = {0};
+	int r = store_open(world->dir, &other, &words);
+
+	if (other || words.len == 0)
+		scenario_wrong("a second one has it: %d, %s", r, buf_str(&words));
+	if (r != ERR_LOCKED)
+		check_error(fault, AT_START, "a second one", r);
+	buf_deinit(&words);
+	if (!store_file_is_there(store))
+		scenario_wrong("the file is missed");
+	if (store_size(store) < 0)
+		scenario_wrong("a size below nothing");
+	check_error(fault, IN_A_COPY, "slices", copy_in_slices(store, copy));
+	unlink(copy);
+	r = store_copy(store, copy);
+	check_error(fault, IN_A_COPY, "copy", r);
+	if (r == 0 && access(copy, F_OK) != 0)
+		scenario_wrong("no copy");
+}
+
+static int64_t live(const struct world *world, const struct fault_plan *fault, struct store *store)
+{
 	int64_t n_acknowledged = 0;
 	size_t n_pruned;
 
@@ -170,18 +227,23 @@ static int64_t live(const struct world *world, struct store *store)
 			store_rollback(store);
 		if (r == 0)
 			n_acknowledged = number;
-		check_error("commit", r, 0);
+		check_error(fault, IN_USE, "commit", r);
 		if (store_last_seq(store) != n_acknowledged || store_is_dirty(store))
 			scenario_wrong("last_seq %d of %d", (int)store_last_seq(store),
 			        (int)n_acknowledged);
-		check_error("read", read_all(store), n_acknowledged);
-		check_error("checkpoint", store_checkpoint(store, true), 0);
+		int read = read_all(store);
+
+		/* A positive answer is "there is none", which may be so after a turn that failed.
+		 */
+		check_error(fault, IN_USE, "read", read > 0 && n_acknowledged > 0 ? 99 : read);
+		check_error(fault, IN_USE, "checkpoint", store_checkpoint(store, true));
 		if (r == ERR_FULL)
-			check_error("room", store_try_room(store), 0);
+			check_error(fault, IN_USE, "room", store_try_room(store));
 	}
-	check_error("prune", store_prune(store, 1, 10, &n_pruned), 0);
-	check_error("commit", store_commit(store), 0);
-	check_error("backup", copy_to(store, copy), 0);
+	check_error(fault, IN_USE, "prune", store_prune(store, 1, 10, &n_pruned));
+	check_error(fault, IN_USE, "commit", store_commit(store));
+	look_around(world, fault, store);
+	check_error(fault, IN_USE, "the end", store_mark_clean(store));
 	return n_acknowledged;
 }
 
@@ -211,6 +273,13 @@ static int64_t count_whole(const struct world *world)
 	return expected - 1;
 }
 
+static void check_open(const struct fault_plan *fault, int r, const struct buf *words)
+{
+	if (r != 0 && words->len == 0)
+		scenario_wrong("no words for %d", r);
+	check_error(fault, AT_START, words->len ? words->data : "opened", r);
+}
+
 /* With room in its file for the ballast, whose making is most of the time. */
 static void run_store(const struct world *world, const struct fault_plan *fault)
 {
@@ -222,12 +291,10 @@ static void run_store(const struct world *world, const struct fault_plan *fault)
 
 	scenario_arm(fault);
 	r = store_open(world->dir, &store, &words);
+	check_open(fault, r, &words);
 	if (r == 0) {
-		n_acknowledged = live(world, store);
+		n_acknowledged = live(world, fault, store);
 		store_close(store);
-	} else if (r == ERR_CORRUPT || r == ERR_NEWER || r == ERR_FOREIGN || words.len == 0) {
-		if (fault->kind == FAULT_ALLOCATION || fault->variant != 3)
-			scenario_wrong("opened: %s, %s", err_text(r), buf_str(&words));
 	}
 	fault_disarm();
 	buf_deinit(&words);
@@ -239,8 +306,8 @@ static void run_store(const struct world *world, const struct fault_plan *fault)
 
 /* ---- recovering and forgetting ---- */
 
-/* Three turns; the third's delivery was running when the daemon ended. */
-static void make_past(const struct world *world)
+/* Three turns; the third's delivery was running when the daemon was killed. */
+static _Noreturn void live_in_the_past(const struct world *world)
 {
 	struct store_delivery running = {.id = 3, .state = DELIVERY_RUNNING, .attempts = 1};
 	struct buf words = {0};
@@ -254,12 +321,24 @@ static void make_past(const struct world *world)
 	}
 	if (store_delivery_put(store, &running) != 0 || store_commit(store) != 0)
 		scenario_wrong("the past cannot be written");
-	store_close(store);
-	buf_deinit(&words);
+	_exit(0);
+}
+
+static void make_past(const struct world *world)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		scenario_wrong("no process: %d", errno);
+	if (pid == 0)
+		live_in_the_past(world);
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		scenario_wrong("the past: %d", status);
 }
 
 /* The second job is no longer watched, and nothing is owed for it. */
-static int forget(struct store *store)
+static int forget(const struct fault_plan *fault, struct store *store)
 {
 	struct store_job job = {.key = 2,
 	        .account = "acme",
@@ -277,7 +356,10 @@ static int forget(struct store *store)
 		r = store_prune(store, 10, 10, &n_pruned);
 	if (r == 0 && n_pruned != 1)
 		scenario_wrong("%zu were forgotten, not one", n_pruned);
-	return r == 0 ? store_commit(store) : r;
+	if (r == 0)
+		r = store_commit(store);
+	check_error(fault, IN_USE, "forget", r);
+	return r;
 }
 
 static int on_pending(void *arg, const struct store_delivery *delivery)
@@ -322,16 +404,17 @@ static void run_forget(const struct world *world, const struct fault_plan *fault
 	make_past(world);
 	scenario_arm(fault);
 	r = store_open(world->dir, &store, &words);
+	check_open(fault, r, &words);
 	if (r == 0) {
-		is_forgotten = forget(store) == 0;
+		is_forgotten = forget(fault, store) == 0;
 		store_close(store);
-	} else if (words.len == 0) {
-		scenario_wrong("no words for %d", r);
 	}
 	fault_disarm();
 	buf_deinit(&words);
 	judge_future(world, is_forgotten);
 }
 
-const struct scenario scenario_forget = {.name = "forget", .run = run_forget, .n_variants = 5};
-const struct scenario scenario_store = {.name = "store", .run = run_store, .n_variants = 5};
+const struct scenario scenario_forget = {
+        .name = "forget", .run = run_forget, .n_variants = STORE_FAULTS, .is_offline = true};
+const struct scenario scenario_store = {
+        .name = "store", .run = run_store, .n_variants = STORE_FAULTS, .is_offline = true};

@@ -78,5 +78,5 @@ static void run_json(const struct world *world, const struct fault_plan *fault)
 		scenario_wrong("signed %s", buf_str(&signature));
 }
 
-const struct scenario scenario_config = {.name = "config", .run = run_config};
-const struct scenario scenario_json = {.name = "json", .run = run_json};
+const struct scenario scenario_config = {.name = "config", .run = run_config, .is_offline = true};
+const struct scenario scenario_json = {.name = "json", .run = run_json, .is_offline = true};

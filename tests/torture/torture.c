@@ -38,16 +38,20 @@ static struct {
 	char *dir;
 } servers;
 
-static void servers_start(struct world *world)
+static void servers_start(const struct scenario *scenario, struct world *world)
 {
+	if (scenario->is_offline)
+		return;
 	rawserver_init(&servers.plain, NULL);
 	rawserver_init(&servers.tls, servers.dir);
 	world->port = servers.plain.port;
 	world->tls_port = servers.tls.port;
 }
 
-static void servers_stop(void)
+static void servers_stop(const struct scenario *scenario)
 {
+	if (scenario->is_offline)
+		return;
 	rawserver_deinit(&servers.plain);
 	rawserver_deinit(&servers.tls);
 }
@@ -110,7 +114,7 @@ static int run(const struct scenario *scenario, const struct fault_plan *fault,
 
 	if (words_file < 0 || pipe2(count_pipe, O_CLOEXEC) < 0)
 		abort();
-	servers_start(&mine);
+	servers_start(scenario, &mine);
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
@@ -120,7 +124,7 @@ static int run(const struct scenario *scenario, const struct fault_plan *fault,
 	close(count_pipe[1]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	servers_stop();
+	servers_stop(scenario);
 	if (read(count_pipe[0], count, sizeof(*count)) != sizeof(*count))
 		*count = 0;
 	close(count_pipe[0]);
@@ -166,12 +170,14 @@ static void run_all(const struct scenario *scenario, enum fault_kind kind,
 		return;
 	}
 	counts->n_points = n;
-	for (fault.nth = 1; fault.nth <= n; fault.nth += wanted.every[kind]) {
-		unsigned n_variants = kind == FAULT_CALL ? scenario->n_variants : 1;
+	unsigned n_variants = kind == FAULT_CALL ? scenario->n_variants : 1;
 
-		for (unsigned i = 0; i < n_variants * 2; i++) {
-			fault.variant = i / 2;
-			fault.is_lasting = i % 2;
+	/* A share has other calls for each of the errors. */
+	for (unsigned i = 0; i < n_variants * 2; i++) {
+		fault.variant = i / 2;
+		fault.is_lasting = i % 2;
+		for (fault.nth = 1 + i % wanted.every[kind]; fault.nth <= n;
+		        fault.nth += wanted.every[kind]) {
 			status = run(scenario, &fault, world, words, &ignored);
 			judge(scenario, &fault, status, words, counts);
 		}
@@ -211,11 +217,11 @@ static bool run_one(const struct scenario *scenario, const struct world *world)
 	        .is_lasting = wanted.is_lasting};
 	struct world mine = *world;
 
-	servers_start(&mine);
+	servers_start(scenario, &mine);
 	mine.dir = netkit_make_dir();
 	scenario->run(&mine, &fault);
 	fault_disarm();
-	servers_stop();
+	servers_stop(scenario);
 	printf("%u points, failed: %s\n", fault_count(), fault_where());
 	netkit_remove_dir(mine.dir);
 	return true;
