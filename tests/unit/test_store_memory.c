@@ -61,7 +61,7 @@ static int write_turn(int64_t number)
 static void setup(void)
 {
 	for (int i = 0; i < N_TURNS; i++)
-		memset(texts[i], 'a' + i, (size_t)(TEXT_LEN + 6 * i));
+		memset(texts[i], 'a' + i, TEXT_LEN + 6 * (size_t)i);
 	storekit_dir_make(dir);
 	store = storekit_open(dir);
 }
