@@ -169,7 +169,6 @@ static void check_error(const struct fault_plan *fault, enum place place, const 
 		scenario_wrong("%s: %d (%s)", what, r, r < 0 ? err_text(r) : "a wrong answer");
 }
 
-/* A caller does not try for ever. */
 static int copy_in_slices(struct store *store, const char *path)
 {
 	struct store_backup *backup;
@@ -177,8 +176,9 @@ static int copy_in_slices(struct store *store, const char *path)
 
 	if (r != 0)
 		return r;
-	for (int i = 0; (r = store_backup_step(backup, 8)) == 1 && i < 1000; i++)
-		;
+	do
+		r = store_backup_step(backup, 8);
+	while (r == 1);
 	fd = store_backup_take_fd(backup);
 	if (fd >= 0)
 		close(fd);

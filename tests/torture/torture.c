@@ -88,18 +88,16 @@ void scenario_wrong(const char *format, ...)
 
 /* In the child: the count goes back through the pipe, words to stderr. */
 static _Noreturn void run_child(const struct scenario *scenario, const struct fault_plan *fault,
-        struct world world, int words_fd, int count_fd)
+        const struct world *world, int words_fd, int count_fd)
 {
 	unsigned n;
 
 	signal(SIGALRM, SIG_DFL);
 	alarm(RUN_SECONDS_MAX);
 	dup2(words_fd, STDERR_FILENO);
-	world.dir = netkit_make_dir();
-	scenario->run(&world, fault);
+	scenario->run(world, fault);
 	fault_disarm();
 	n = fault_count();
-	netkit_remove_dir(world.dir);
 	_exit(write(count_fd, &n, sizeof(n)) == sizeof(n) ? 0 : EXIT_WRONG);
 }
 
@@ -114,17 +112,20 @@ static int run(const struct scenario *scenario, const struct fault_plan *fault,
 
 	if (words_file < 0 || pipe2(count_pipe, O_CLOEXEC) < 0)
 		abort();
+	mine.dir = netkit_make_dir();
 	servers_start(scenario, &mine);
 	fflush(stdout);
 	pid = fork();
 	if (pid < 0)
 		abort();
 	if (pid == 0)
-		run_child(scenario, fault, mine, words_file, count_pipe[1]);
+		run_child(scenario, fault, &mine, words_file, count_pipe[1]);
 	close(count_pipe[1]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	servers_stop(scenario);
+	/* However it ended. */
+	netkit_remove_dir(mine.dir);
 	if (read(count_pipe[0], count, sizeof(*count)) != sizeof(*count))
 		*count = 0;
 	close(count_pipe[0]);
