@@ -139,15 +139,10 @@ static void child_take_status(struct child *child, const siginfo_t *info)
 /* Whether its end is known now. */
 static bool child_reap(struct child *child)
 {
-	siginfo_t info = {0};
-	int result;
+	siginfo_t info;
 
-	if (child->is_reaped)
-		return true;
-	do
-		result = waitid(P_PIDFD, (id_t)child->process.pidfd, &info, WEXITED | WNOHANG);
-	while (result < 0 && errno == EINTR);
-	assert(result == 0);
+	assert(!child->is_reaped);
+	spawn_wait(child->process.pid, WNOHANG, &info);
 	if (info.si_pid == 0)
 		return false;
 	child_take_status(child, &info);
@@ -226,23 +221,16 @@ static void child_on_timer(void *arg)
 {
 	struct child *child = arg;
 
-	switch (child->phase) {
-	case CHILD_RUNNING:
+	/* The others have no time of their own. */
+	assert(child->phase != CHILD_KILLED && child->phase != CHILD_DONE);
+	if (child->phase == CHILD_RUNNING)
 		child_end(child);
-		break;
-	case CHILD_ENDING:
-		if (child->is_reaped)
-			child_look_at_group(child);
-		else
-			child_kill(child);
-		break;
-	case CHILD_DRAINING:
+	else if (child->phase == CHILD_DRAINING)
 		child_finish(child);
-		break;
-	case CHILD_KILLED:
-	case CHILD_DONE:
-		break;
-	}
+	else if (child->is_reaped)
+		child_look_at_group(child);
+	else
+		child_kill(child);
 }
 
 /* ---- its input and output ---- */
@@ -252,19 +240,8 @@ static void child_on_input(evutil_socket_t fd, short what, void *arg)
 	struct child *child = arg;
 
 	(void)what;
-	while (child->input_at < child->input_len) {
-		ssize_t n = write(
-		        fd, child->input + child->input_at, child->input_len - child->input_at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0)
-			break; /* EPIPE: it does not want to read it, which is its right */
-		child->input_at += (size_t)n;
-	}
-	child_close(&child->process.input_fd, &child->input_event);
+	if (spawn_feed(fd, child->input, child->input_len, &child->input_at) != -EAGAIN)
+		child_close(&child->process.input_fd, &child->input_event);
 }
 
 static void child_on_output(evutil_socket_t fd, short what, void *arg)
@@ -382,12 +359,9 @@ static void child_end_now(struct child *child)
 
 	if (!child->is_reaped || child->phase == CHILD_ENDING)
 		kill(-child->process.pid, SIGKILL);
-	while (!child->is_reaped) {
-		if (waitid(P_PIDFD, (id_t)child->process.pidfd, &info, WEXITED) == 0)
-			child->is_reaped = true;
-		else
-			assert(errno == EINTR);
-	}
+	if (!child->is_reaped)
+		spawn_wait(child->process.pid, 0, &info);
+	child->is_reaped = true;
 	child_finish(child);
 }
 

@@ -19,8 +19,7 @@ static void http_on_socket_event(evutil_socket_t fd, short what, void *arg)
 	struct http_host *host = http->sockets[fd].host;
 	int events = 0;
 
-	if (!host)
-		return;
+	assert(host);
 	if (what & EV_READ)
 		events |= CURL_CSELECT_IN;
 	if (what & EV_WRITE)

@@ -175,10 +175,8 @@ static curl_socket_t http_on_open_socket(
 	int fd;
 
 	(void)purpose;
-	if (handle->transfer) {
-		handle->transfer->is_resolving = false;
-		handle->transfer->has_connected = true;
-	}
+	handle->transfer->is_resolving = false;
+	handle->transfer->has_connected = true;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;

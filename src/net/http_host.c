@@ -71,8 +71,7 @@ static void http_host_land(struct http_host *host, struct http_transfer *transfe
 	struct http_handle *handle = transfer->handle;
 
 	http_transfer_finish(transfer, result);
-	if (transfer->is_resolving && transfer->error != HTTP_OK &&
-	        result != CURLE_COULDNT_RESOLVE_HOST)
+	if (transfer->is_resolving && result != CURLE_COULDNT_RESOLVE_HOST)
 		http_host_linger(host);
 	http_transfer_release(transfer);
 	http_host_give_handle(host, handle);

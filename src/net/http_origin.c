@@ -7,6 +7,7 @@
  */
 #include "net/http_private.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
@@ -58,11 +59,13 @@ static int http_origin_read(struct http_origin *origin, CURLU *url)
 		return -EINVAL;
 	origin->scheme = http_origin_part(url, CURLUPART_SCHEME, 0);
 	origin->host = http_origin_part(url, CURLUPART_HOST, 0);
-	origin->port = http_origin_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
-	if (!origin->scheme || !origin->host || !origin->port)
+	if (!origin->scheme || !origin->host)
 		return -EINVAL;
 	if (strcmp(origin->scheme, "https") != 0 && strcmp(origin->scheme, "http") != 0)
 		return -EINVAL;
+	/* Of these two schemes it knows the usual one. */
+	origin->port = http_origin_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+	assert(origin->port);
 	http_origin_fold_host(origin->host);
 	return 0;
 }

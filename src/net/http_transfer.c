@@ -255,13 +255,12 @@ static bool http_result_is_of_dead_connection(CURLcode result)
 
 bool http_transfer_retry(struct http_transfer *transfer, CURLcode result)
 {
-	const struct http_reply *reply = &transfer->reply;
-
 	http_transfer_count_time(transfer);
 	if (transfer->is_retry || !transfer->is_reused ||
 	        transfer->spent_ms >= transfer->timeout_ms)
 		return false;
-	if (reply->header_bytes > 0 || reply->body.len > 0 || reply->is_too_large)
+	/* No body comes before a header; and what is too large has a result of its own. */
+	if (transfer->reply.header_bytes > 0)
 		return false;
 	if (!http_result_is_of_dead_connection(result))
 		return false;

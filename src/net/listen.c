@@ -168,9 +168,7 @@ uint16_t listen_port(const struct listen *listen)
 	struct sockaddr_storage address = {0};
 	socklen_t size = sizeof(address);
 
-	if (getsockname(evconnlistener_get_fd(listen->listener), (struct sockaddr *)&address,
-	            &size) < 0)
-		return 0;
+	getsockname(evconnlistener_get_fd(listen->listener), (struct sockaddr *)&address, &size);
 	if (address.ss_family == AF_INET)
 		return ntohs(((const struct sockaddr_in *)(const void *)&address)->sin_port);
 	if (address.ss_family == AF_INET6)
@@ -295,13 +293,13 @@ int listen_unix_new(struct listen_group *group, const char *path, mode_t mode,
 	return 0;
 }
 
-/* Only if it is still the one that was made here. */
+/* Only if it is still the one that was made here: while that is open, its number is no other's. */
 static void listen_unlink(const struct listen *listen)
 {
 	struct stat st;
 
-	if (listen->path && lstat(listen->path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-	        st.st_dev == listen->device && st.st_ino == listen->inode)
+	if (listen->path && lstat(listen->path, &st) == 0 && st.st_dev == listen->device &&
+	        st.st_ino == listen->inode)
 		unlink(listen->path);
 }
 

@@ -81,6 +81,7 @@ const char *listen_path_segment(const struct listen_request *request, size_t i);
 size_t listen_path_segments(const struct listen_request *request);
 /* -1: the query is malformed, has too many parameters or one twice. */
 int listen_query_count(const struct listen_request *request);
+/* In their order; NULL beyond the last. */
 const char *listen_query_name(const struct listen_request *request, size_t i);
 const char *listen_query_value(const struct listen_request *request, size_t i);
 const char *listen_query(

@@ -43,6 +43,7 @@ static struct listen_client *listen_client_at(struct listen_group *group, int fd
 {
 	size_t i = (size_t)fd;
 
+	assert(fd >= 0);
 	if (i >= group->n_slots) {
 		size_t n = i < 64 ? 128 : i * 2;
 
@@ -59,11 +60,8 @@ static void listen_group_adopt(struct listen_group *group)
 {
 	for (size_t i = 0; i < group->n_accepted; i++) {
 		int fd = bufferevent_getfd(group->accepted[i]);
-		struct listen_client *client;
+		struct listen_client *client = listen_client_at(group, fd);
 
-		if (fd < 0)
-			continue;
-		client = listen_client_at(group, fd);
 		if (client->cookie == 0)
 			group->n_clients++;
 		*client = (struct listen_client){
@@ -218,8 +216,7 @@ struct bufferevent *listen_on_connection(struct event_base *base, void *arg)
 	struct bufferevent *bev = mem_must(bufferevent_socket_new(base, -1, 0));
 
 	bufferevent_setwatermark(bev, EV_READ, 0, LISTEN_INPUT_MAX_BYTES);
-	if (group->n_accepted == group->max_clients)
-		listen_group_adopt(group);
+	assert(group->n_accepted < group->max_clients);
 	group->accepted[group->n_accepted++] = bev;
 	event_active(group->accepted_event, EV_TIMEOUT, 0);
 	if (listen_group_is_full(group)) {

@@ -40,7 +40,7 @@ struct listen_request {
 	enum listen_stage stage;
 	enum evhttp_cmd_type command;
 	struct listen_uri uri;
-	listen_gone_fn *on_gone;
+	listen_gone_fn *on_gone; /* of whoever left the callback with it unanswered */
 	void *arg;
 	struct event *watch; /* owned; NULL while NEW */
 	char *body;          /* owned; NULL = not asked for yet */
@@ -81,8 +81,7 @@ static void listen_on_close(struct evhttp_connection *connection, void *arg)
 	if (request->http && !evhttp_request_get_connection(request->http))
 		evhttp_request_free(request->http);
 	listen_request_free(request);
-	if (on_gone)
-		on_gone(on_gone_arg);
+	on_gone(on_gone_arg);
 }
 
 static bool listen_request_is_left(const struct listen_request *request)
@@ -90,7 +89,8 @@ static bool listen_request_is_left(const struct listen_request *request)
 	struct pollfd fd = {
 	        .fd = bufferevent_getfd(listen_request_bev(request)), .events = POLLRDHUP};
 
-	return poll(&fd, 1, 0) > 0 && (fd.revents & (POLLERR | POLLHUP | POLLRDHUP));
+	/* Beside what is asked for it tells of POLLERR and POLLHUP alone. */
+	return poll(&fd, 1, 0) > 0;
 }
 
 /* Fires once; if it was for bytes, listen_look_at_requests() goes on. */
@@ -136,8 +136,7 @@ void listen_drop_requests(struct listen *listen)
 		void *on_gone_arg = request->arg;
 
 		listen_request_detach(request);
-		if (on_gone)
-			on_gone(on_gone_arg);
+		on_gone(on_gone_arg);
 	}
 }
 

@@ -73,10 +73,9 @@ struct loop_signal {
  */
 static void loop_on_libevent(int severity, const char *words)
 {
-	if (severity == EVENT_LOG_DEBUG)
-		return;
+	(void)severity;
 	dprintf(STDERR_FILENO, "<4>libevent: %s\n", words);
-	if (severity == EVENT_LOG_WARN && strncmp(words, "Epoll ", 6) == 0)
+	if (strncmp(words, "Epoll ", 6) == 0)
 		mem_exhausted();
 }
 
@@ -113,10 +112,10 @@ int loop_new(struct loop **out)
 	event_set_log_callback(loop_on_libevent);
 	/* Before anything else of libevent's; again is no harm. */
 	event_set_mem_functions(loop_memory_new, loop_memory_resize, free);
-	errno = 0;
+	errno = ENOMEM;
 	base = loop_base_new();
 	if (!base)
-		return errno ? -errno : -ENOMEM;
+		return -errno;
 	sigaction(SIGPIPE, &ignore, NULL);
 	loop = MEM_NEW(struct loop);
 	loop->base = base;
@@ -172,11 +171,11 @@ static int loop_turn(struct loop *loop)
 	loop->is_woken = false;
 	loop->clock->is_read = false;
 	loop->is_dispatching = true;
-	errno = 0;
+	errno = EIO;
 	result = event_base_loop(loop->base, flags);
 	loop->is_dispatching = false;
 	if (result < 0)
-		return errno ? -errno : -EIO;
+		return -errno;
 	if (loop->turn_end)
 		loop->turn_end(loop->turn_end_arg);
 	loop_run_deferred(loop);
@@ -259,7 +258,7 @@ static void loop_timer_arm(struct loop_timer *timer)
 		event_active(timer->event, EV_TIMEOUT, 0);
 		return;
 	}
-	if (delay_ms > LOOP_WAIT_MAX_MS || delay_ms < 0)
+	if (delay_ms > LOOP_WAIT_MAX_MS)
 		delay_ms = LOOP_WAIT_MAX_MS;
 	wait = (struct timeval){
 	        .tv_sec = (time_t)(delay_ms / 1000),
@@ -274,8 +273,7 @@ static void loop_timer_fire(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!timer->is_set)
-		return;
+	assert(timer->is_set);
 	if (loop_now(timer->loop).mono_ms < timer->at_mono_ms) {
 		loop_timer_arm(timer);
 		return;
@@ -332,10 +330,10 @@ int loop_signal_new(struct loop *loop, int signo, loop_fn *fn, void *arg, struct
 
 	signal->fn = fn;
 	signal->arg = arg;
-	errno = 0;
-	signal->event = evsignal_new(loop->base, signo, loop_signal_fire, signal);
-	if (!signal->event || event_add(signal->event, NULL) < 0) {
-		int error = errno ? -errno : -EINVAL;
+	signal->event = mem_must(evsignal_new(loop->base, signo, loop_signal_fire, signal));
+	errno = EINVAL;
+	if (event_add(signal->event, NULL) < 0) {
+		int error = -errno;
 
 		loop_signal_free(signal);
 		return error;
@@ -348,8 +346,7 @@ struct loop_signal *loop_signal_free(struct loop_signal *signal)
 {
 	if (!signal)
 		return NULL;
-	if (signal->event)
-		event_free(signal->event);
+	event_free(signal->event);
 	free(signal);
 	return NULL;
 }

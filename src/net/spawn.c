@@ -8,6 +8,7 @@
  */
 #include "net/spawn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -123,6 +124,7 @@ static int spawn_exec(const struct child_spec *spec, int input, int output, pid_
 /* Without a pidfd its end would never be seen: it ends here and now. */
 static int spawn_open_pidfd(struct spawned *process)
 {
+	siginfo_t info;
 	int error;
 
 	process->pidfd = pidfd_open(process->pid, 0);
@@ -132,25 +134,30 @@ static int spawn_open_pidfd(struct spawned *process)
 	mem_close_p(&process->pidfd);
 	process->pidfd = -1;
 	kill(-process->pid, SIGKILL);
-	while (waitpid(process->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	spawn_wait(process->pid, 0, &info);
 	return error;
 }
 
-static size_t spawn_fill_pipe(int fd, const struct child_spec *spec)
+int spawn_feed(int fd, const char *input, size_t len, size_t *at)
 {
-	size_t written = 0;
-
-	while (spec->input && written < spec->input_len) {
-		ssize_t n = write(fd, spec->input + written, spec->input_len - written);
+	while (*at < len) {
+		ssize_t n = write(fd, input + *at, len - *at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			break; /* full: the rest follows from the loop */
-		written += (size_t)n;
+			return -errno;
+		*at += (size_t)n;
 	}
-	return written;
+	return 0;
+}
+
+/* Its number is its own until it is reaped here. Nothing else than a signal can be in the way. */
+void spawn_wait(pid_t pid, int options, siginfo_t *info)
+{
+	*info = (siginfo_t){0};
+	while (waitid(P_PID, (id_t)pid, info, WEXITED | options) < 0)
+		assert(errno == EINTR);
 }
 
 static int spawn_with_pipes(
@@ -161,7 +168,8 @@ static int spawn_with_pipes(
 	if (!error)
 		error = spawn_pipe(output, 0);
 	if (!error)
-		process->input_written = spawn_fill_pipe(input[1], spec);
+		/* If it is full, the rest follows from the loop. */
+		spawn_feed(input[1], spec->input, spec->input_len, &process->input_written);
 	if (!error)
 		error = spawn_exec(spec, input[0], output[1], &process->pid);
 	if (error < 0)

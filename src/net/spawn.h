@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -22,3 +23,12 @@ struct spawned {
  * in the child included; then none of its descriptors is open.
  */
 int spawn_start(const struct child_spec *spec, struct spawned *process);
+
+/*
+ * Writes what the pipe takes of input from *at on, and moves *at. 0: all of it is written; -EAGAIN:
+ * the pipe is full; -EPIPE: nobody reads it any more, which is the child's right.
+ */
+int spawn_feed(int fd, const char *input, size_t len, size_t *at);
+/* Its end, and reaps it; *info is zeroed before. options: 0, or WNOHANG: then info->si_pid stays 0
+ * as long as it lives. */
+void spawn_wait(pid_t pid, int options, siginfo_t *info);

@@ -41,8 +41,6 @@ void tail_add(struct tail *tail, const char *bytes, size_t len)
 		bytes += skipped;
 		len -= skipped;
 	}
-	if (len == 0)
-		return;
 	tail_grow(tail, tail->len + len);
 	at = (tail->first + tail->len) % tail->cap;
 	n = len < tail->cap - at ? len : tail->cap - at;

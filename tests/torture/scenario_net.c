@@ -123,8 +123,12 @@ static void on_gone(void *arg)
 static void on_request(void *arg, struct listen_request *request)
 {
 	static const char *const headers[] = {"Cache-Control: no-store", NULL};
+	uid_t uid;
+	pid_t pid;
 
 	(void)arg;
+	if (listen_peer(request, &uid, &pid) && (uid != geteuid() || pid <= 1))
+		scenario_wrong("somebody else asks: user %u, process %d", uid, (int)pid);
 	if (strcmp(listen_path(request), "/stream") == 0) {
 		listen_stream_begin(request, 200, "text/plain", on_gone, NULL);
 		listen_stream_add(request, "streamed", 8);

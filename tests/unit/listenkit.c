@@ -20,6 +20,7 @@ static void describe(struct listenkit *kit, struct listen_request *request)
 {
 	struct buf words = {0};
 	size_t len;
+	size_t n;
 	const char *body = listen_body(request, &len);
 	const char *header = listen_header(request, "x-test");
 	uid_t uid;
@@ -33,6 +34,9 @@ static void describe(struct listenkit *kit, struct listen_request *request)
 	for (int i = 0; i < listen_query_count(request); i++)
 		buf_addf(&words, " %s=%s", listen_query_name(request, (size_t)i),
 		        listen_query_value(request, (size_t)i));
+	n = listen_query_count(request) > 0 ? (size_t)listen_query_count(request) : 0;
+	ck_assert_ptr_null(listen_query_name(request, n));
+	ck_assert_ptr_null(listen_query_value(request, n));
 	buf_addf(&words, " test=%s body=%zu:%s", header ? header : "-", len, body);
 	ck_assert_ptr_eq(listen_body(request, &len), body);
 	if (listen_peer(request, &uid, &pid)) {
@@ -63,7 +67,11 @@ void listenkit_on_request(void *arg, struct listen_request *request)
 		kit->held[kit->n_held++] = request;
 		listen_stream_begin(request, 200, "application/x-ndjson", listenkit_on_gone, kit);
 	} else if (what && strcmp(what, "nothing") == 0) {
-		listen_reply(request, 204, NULL, NULL, 0, NULL);
+		listen_reply(request, 204, NULL, "never", 5, NULL);
+	} else if (what && strcmp(what, "unchanged") == 0) {
+		listen_reply(request, 304, "text/plain", "never", 5, NULL);
+	} else if (what && strcmp(what, "untyped") == 0) {
+		listen_reply(request, 200, NULL, "bytes", 5, NULL);
 	} else {
 		listen_reply(request, 200, "application/json", "{\"a\":1}\n", 8, headers);
 	}

@@ -1,6 +1,7 @@
 /*
  * A loop with a group of net/listen on it and one Unix socket, whose requests are noted and then
- * answered, held (/hold), made streams (/stream) or left without a body (/nothing).
+ * answered, held (/hold), deferred (/defer), made streams (/stream), left without a body (/nothing,
+ * /unchanged) or without a type (/untyped).
  */
 #pragma once
 

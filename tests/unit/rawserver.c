@@ -149,6 +149,17 @@ static bool peer_body(struct peer *peer, size_t len)
 	return peer_say(peer, head) && peer_write(peer, body, len);
 }
 
+/* A status line that is longer than all headers may be. */
+static bool peer_long_status(struct peer *peer)
+{
+	enum { LEN = 80 * 1000 };
+	cleanup(mem_free_p) char *words = mem_new(LEN, 1);
+
+	memset(words, 'x', LEN);
+	return peer_say(peer, "HTTP/1.1 200 ") && peer_write(peer, words, LEN) &&
+	       peer_say(peer, "\r\nContent-Length: 0\r\n\r\n");
+}
+
 /* The same bytes until nobody wants them. */
 static bool peer_endless(struct peer *peer, const char *head, const char *again)
 {
@@ -168,7 +179,8 @@ static bool peer_is_asked(const struct peer *peer, const char *path)
 	return at && strncmp(at + 1, path, len) == 0 && at[1 + len] && strchr(" /?", at[1 + len]);
 }
 
-/* What stands behind the question mark, as a header line. */
+/* What stands behind the question mark, as a header line: a plus sign is a space there, a tilde a
+ * tab. */
 static bool peer_header(struct peer *peer)
 {
 	char *from = strchr(peer->request, '?');
@@ -179,7 +191,7 @@ static bool peer_header(struct peer *peer)
 		return false;
 	*to = '\0';
 	for (char *c = from; *c; c++)
-		*c = (char)(*c == '+' ? ' ' : *c);
+		*c = (char)(*c == '+' ? ' ' : *c == '~' ? '\t' : *c);
 	snprintf(text, sizeof(text), "HTTP/1.1 429 Slow\r\n%s\r\nContent-Length: 0\r\n\r\n",
 	        from + 1);
 	return peer_say(peer, text);
@@ -222,6 +234,8 @@ static bool peer_answer(struct peer *peer)
 		return peer_body(peer, 1024 * 1024);
 	if (peer_is_asked(peer, "/body-over"))
 		return peer_body(peer, 1024 * 1024 + 1);
+	if (peer_is_asked(peer, "/long-status"))
+		return peer_long_status(peer);
 	if (peer_is_asked(peer, "/endless-body"))
 		return peer_endless(peer, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
 		        "4\r\nabcd\r\n");
@@ -233,6 +247,8 @@ static bool peer_answer(struct peer *peer)
 		return peer_ok(peer);
 	if (peer_is_asked(peer, "/drop-if-reused"))
 		return peer->n_requests == 1 && peer_ok(peer);
+	if (peer_is_asked(peer, "/hang-if-reused") && peer->n_requests > 1)
+		return peer_hang(peer);
 	if (peer_is_asked(peer, "/cut-if-reused") && peer->n_requests > 1)
 		return peer_say(peer, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx") && false;
 	if (peer_is_asked(peer, "/reset") || peer_is_asked(peer, "/reset-if-reused")) {

@@ -1,10 +1,12 @@
 /* net/child: every way in which children end, and what becomes of their groups. */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -236,6 +238,108 @@ START_TEST(test_free_kills_and_calls_nobody)
 	ck_assert_uint_eq(outcome.n, 0);
 	netkit_deinit(&kit);
 	netkit_remove_dir(dir);
+	ck_assert_ptr_null(children_free(NULL));
+}
+END_TEST
+
+/* Whether the leader is reaped, though its result is not there yet. */
+static bool is_leader_reaped(void *arg)
+{
+	const struct netkit *kit = arg;
+
+	return children_running(kit->children) == 1 && waitpid(-1, NULL, WNOHANG) < 0 &&
+	       errno == ECHILD;
+}
+
+static bool is_fifo_read(void *arg)
+{
+	int fd = open(arg, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	ck_assert_int_eq(write(fd, "\n", 1), 1);
+	close(fd);
+	return true;
+}
+
+/* It is asked for a sign of life: who was killed may look alive for a moment. */
+START_TEST(test_free_leaves_what_a_good_program_left_behind)
+{
+	char *dir = netkit_make_dir();
+	cleanup(mem_free_p) char *fifo = mem_printf("%s/fifo", dir);
+	cleanup(mem_free_p) char *path = mem_printf("%s/alive", dir);
+	cleanup(mem_free_p) char *script = mem_printf("(read x <%s; echo 1 >%s) &", fifo, path);
+	const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+	struct number sign = {.path = path};
+	struct netkit kit;
+	struct childkit_outcome outcome = {.until = 1};
+
+	ck_assert_int_eq(mkfifo(fifo, 0600), 0);
+	childkit_init(&kit);
+	childkit_start(&kit, argv, NULL, 0, 1000 * 1000, &outcome);
+	ck_assert(netkit_run(&kit, is_leader_reaped, &kit));
+	kit.children = children_free(kit.children);
+	ck_assert(netkit_run(&kit, is_fifo_read, fifo));
+	ck_assert(netkit_run(&kit, is_written, &sign));
+	ck_assert_uint_eq(outcome.n, 0);
+	netkit_deinit(&kit);
+	netkit_remove_dir(dir);
+}
+END_TEST
+
+START_TEST(test_free_kills_what_has_its_grace)
+{
+	char *dir = netkit_make_dir();
+	cleanup(mem_free_p) char *path = mem_printf("%s/pid", dir);
+	char *scripts[] = {
+	        /* The leader ends on SIGTERM, the other one does not; or neither does. */
+	        mem_printf("trap '' TERM; sleep 1000 & trap - TERM; echo $! > %s; exec sleep 1000",
+	                path),
+	        mem_printf("trap '' TERM; sleep 1000 & echo $! > %s; exec sleep 1000", path),
+	};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *const argv[] = {"/bin/sh", "-c", scripts[i], NULL};
+		struct number grandchild = {.path = path};
+		struct childkit_outcome outcome = {.until = 1};
+		struct netkit kit;
+
+		childkit_init(&kit);
+		childkit_start(&kit, argv, NULL, 0, 1000 * 1000, &outcome);
+		ck_assert(netkit_run(&kit, is_written, &grandchild));
+		child_stop(kit.children, CHILDKIT_OWNER);
+		if (i == 0)
+			ck_assert(netkit_run(&kit, is_leader_reaped, &kit));
+		kit.children = children_free(kit.children);
+		ck_assert_int_lt(waitpid(-1, NULL, WNOHANG), 0);
+		ck_assert(netkit_run(&kit, is_dead, &grandchild.value));
+		ck_assert_uint_eq(outcome.n, 0);
+		netkit_deinit(&kit);
+		unlink(path);
+		free(scripts[i]);
+	}
+	netkit_remove_dir(dir);
+}
+END_TEST
+
+/* It ended before it was told to: that is its end, and no time-out. */
+START_TEST(test_end_of_its_own_counts_before_a_stop)
+{
+	static const char *const argv[] = {"/bin/sh", "-c", "echo done; exit 3", NULL};
+	struct netkit kit;
+	struct childkit_outcome outcome = {.until = 1};
+	siginfo_t info;
+
+	childkit_init(&kit);
+	childkit_start(&kit, argv, NULL, 0, 1000 * 1000, &outcome);
+	ck_assert_int_eq(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
+	child_stop(kit.children, CHILDKIT_OWNER);
+	ck_assert(netkit_run(&kit, childkit_are_done, &outcome));
+	ck_assert_int_eq(outcome.result.end, CHILD_EXITED);
+	ck_assert_int_eq(outcome.result.code, 3);
+	ck_assert_str_eq(outcome.output, "done\n");
+	free(outcome.output);
+	netkit_deinit(&kit);
 }
 END_TEST
 
@@ -248,6 +352,9 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_grandchild_that_holds_the_pipe_is_not_waited_for);
 	tcase_add_test(tests, test_stop_is_like_a_timeout);
 	tcase_add_test(tests, test_free_kills_and_calls_nobody);
+	tcase_add_test(tests, test_free_leaves_what_a_good_program_left_behind);
+	tcase_add_test(tests, test_free_kills_what_has_its_grace);
+	tcase_add_test(tests, test_end_of_its_own_counts_before_a_stop);
 }
 
 int main(void)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "httpkit.h"
 #include "net/http_private.h"
@@ -97,6 +98,40 @@ START_TEST(test_post)
 }
 END_TEST
 
+START_TEST(test_as_many_headers_as_there_may_be)
+{
+	static const char *const bodies[] = {NULL, "x"};
+	char lines[HTTP_HEADERS_MAX][32];
+	struct httpkit kit;
+
+	httpkit_init(&kit);
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+		struct http_request request = {
+		        .url = kit.base,
+		        .post_body = bodies[i],
+		        .post_len = i,
+		        .timeout_ms = 10000,
+		};
+
+		for (int j = 0; j < HTTP_HEADERS_MAX; j++) {
+			snprintf(lines[j], sizeof(lines[j]), "X-Line-%d: %d-%zu", j, j, i);
+			request.headers[j] = lines[j];
+		}
+		ck_assert_int_eq(http_submit(kit.host, &request, httpkit_on_answer, &kit, i), 0);
+		kit.until = i + 1;
+		ck_assert(netkit_run(&kit.net, httpkit_has_answers, &kit));
+		ck_assert_int_eq(kit.got[i].answer.status, 200);
+		for (int j = 0; j < HTTP_HEADERS_MAX; j++) {
+			cleanup(mem_free_p) char *line = mem_printf("\r\n%s\r\n", lines[j]);
+
+			ck_assert_uint_eq(count_text(rawserver_seen(&kit.server, i), line), 1);
+		}
+		ck_assert_uint_eq(count_text(rawserver_seen(&kit.server, i), "Expect"), 0);
+	}
+	httpkit_deinit(&kit);
+}
+END_TEST
+
 static bool holds(const struct buf *buf, const char *text)
 {
 	return buf->cap && memmem(buf->data, buf->cap, text, strlen(text));
@@ -144,6 +179,11 @@ START_TEST(test_headers_of_limits)
 	        {"Retry-After:+12s", -1, -1},
 	        {"Retry-After:+-5", -1, -1},
 	        {"Retry-After:+1.5", -1, -1},
+	        {"Retry-After:~+7+~", 7, -1},
+	        {"Retry-Later:+7", -1, -1},
+	        {"X-ABC-CREDITS-REMAINING:+17", -1, -1},
+	        {"X-API-CREDITS-REMAINDER:+17", -1, -1},
+	        {"X-API-CREDITS-REMAINING~:+17", -1, -1},
 	        {"X-API-CREDITS-REMAINING:+17", -1, 17},
 	        {"x-api-credits-remaining:+0", -1, 0},
 	        {"X-API-CREDITS-REMAINING:+-17", -1, -1},
@@ -174,6 +214,60 @@ START_TEST(test_headers_of_limits)
 	ck_assert_int_eq(answer->status, 200);
 	ck_assert_int_eq(answer->retry_after_s, -1);
 	ck_assert_int_eq(answer->credits_remaining, -1);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
+/* A second ago is now: -1 says that there was none. */
+START_TEST(test_retry_after_a_second_ago)
+{
+	struct httpkit kit;
+	int64_t retry_after_s = -2;
+
+	httpkit_init(&kit);
+	/* The second may end between us and libcurl. */
+	for (int i = 0; i < 10 && retry_after_s == -2; i++) {
+		time_t then = time(NULL) - 1;
+		char path[80];
+		struct tm tm;
+
+		strftime(path, sizeof(path), "/header?Retry-After:+%a,+%d+%b+%Y+%T+GMT",
+		        gmtime_r(&then, &tm));
+		retry_after_s = httpkit_ask(&kit, path)->retry_after_s;
+	}
+	ck_assert_int_eq(retry_after_s, 0);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
+START_TEST(test_dates_and_types)
+{
+	static const struct {
+		const char *header;
+		int64_t date_wall_ms;
+	} rows[] = {
+	        {"Date:+Tue,+24+Nov+2026+05:00:00+GMT", INT64_C(1795496400000)},
+	        {"Date:+yesterday", -1},
+	        {"Date:", -1},
+	        {"Dated:+Tue,+24+Nov+2026+05:00:00+GMT", -1},
+	        {"Dade:+Tue,+24+Nov+2026+05:00:00+GMT", -1},
+	};
+	struct httpkit kit;
+	const char *type;
+	char path[300];
+
+	httpkit_init(&kit);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		cleanup(mem_free_p) char *asked = mem_printf("/header?%s", rows[i].header);
+
+		ck_assert_msg(httpkit_ask(&kit, asked)->date_wall_ms == rows[i].date_wall_ms, "%s",
+		        rows[i].header);
+	}
+	/* Of a type that is longer than any there is, the beginning. */
+	snprintf(path, sizeof(path), "/header?Content-Type:+text/%0200d", 0);
+	type = httpkit_ask(&kit, path)->content_type;
+	ck_assert_uint_eq(strlen(type), HTTP_CONTENT_TYPE_MAX_BYTES - 1);
+	ck_assert_int_eq(strncmp(type, "text/000", 8), 0);
 	httpkit_deinit(&kit);
 }
 END_TEST
@@ -222,7 +316,8 @@ START_TEST(test_urls_of_other_hosts_are_refused)
 	        "http://127.0.0.1/x", "http://localhost:%u/x", "//127.0.0.1:%u/x", "/x", "",
 	        "127.0.0.1:%u/x", "http://127.0.0.1:%u.evil.example/x", "http://127.0.0.1:%u/x#y",
 	        "http://127.0.0.1:%u/x\r\nX: y", "http://127.0.0.1:%u/x y",
-	        "http://127.0.0.1:%u/x\ty", "http://127.0.0.1:%u\\@evil.example/x"};
+	        "http://127.0.0.1:%u/x\ty", "http://127.0.0.1:%u\\@evil.example/x",
+	        "http://127.0.0.1:%u?x\ty", "http://127.0.0.1:%u?x#y"};
 	struct httpkit kit;
 
 	httpkit_init(&kit);
@@ -261,6 +356,8 @@ START_TEST(test_other_spellings_of_the_host)
 	        {"https://www.zohoapis.eu", "https://www.zohoapis.eu./bigin/x", 0},
 	        {"https://www.zohoapis.eu/", "https://www.zohoapis.eu/bigin/x", 0},
 	        {"https://www.zohoapis.eu", "https://www.zohoapis.eu?x=/y", 0},
+	        {"https://x", "https://X/y", 0},
+	        {"https://x", "https://y/x", HTTP_E_BAD_REQUEST},
 	        {"https://www.zohoapis.eu", "https://www.zohoapis.eu:444/x", HTTP_E_BAD_REQUEST},
 	        {"https://www.zohoapis.eu", "https://www.zohoapis.eu.evil/x", HTTP_E_BAD_REQUEST},
 	        {"https://www.zohoapis.eu", "https://www.zohoapis.e/x", HTTP_E_BAD_REQUEST},
@@ -290,7 +387,9 @@ START_TEST(test_hosts_that_cannot_be)
 	static const char *const bases[] = {"", "www.zohoapis.eu", "ftp://www.zohoapis.eu",
 	        "https://", "https://u@www.zohoapis.eu", "https://www.zohoapis.eu/x",
 	        "https://www.zohoapis.eu?x", "https://www.zohoapis.eu#x", "https://a b",
-	        "https://www.zohoapis.eu:99999", "file:///etc/passwd"};
+	        "https://www.zohoapis.eu:99999", "file:///etc/passwd",
+	        /* Which libcurl would take. */
+	        "http:/www.zohoapis.eu", "http:///www.zohoapis.eu"};
 	struct http_host_options options = {.max_in_flight = 1};
 	struct httpkit kit;
 	struct http_host *host = NULL;
@@ -310,7 +409,8 @@ END_TEST
 START_TEST(test_headers_that_inject_are_refused)
 {
 	static const char *const headers[] = {"X-Job: a\r\nAuthorization: Evil", "X-Job: a\nb: c",
-	        "X-Job: a\tb", "X-Job: \x7f", "X-Job", "X-Job;", ": a", "X Job: a", "\r\nX: y"};
+	        "X-Job: a\tb", "X-Job: \x7f", "X-Job", "X-Job;", ": a", "X Job: a", "\r\nX: y",
+	        "X{Job}: a", "X@: a", "X[: a", "X\x80: a", "X\xc3\xa4: a"};
 	struct httpkit kit;
 
 	httpkit_init(&kit);
@@ -323,18 +423,51 @@ START_TEST(test_headers_that_inject_are_refused)
 }
 END_TEST
 
+/* As RFC 9110 has it. */
+START_TEST(test_names_of_headers)
+{
+	static const char *const headers[] = {"aZ09: x", "!#$%&'*+-.^_`|~: x", "X:"};
+	struct httpkit kit;
+
+	httpkit_init(&kit);
+	for (size_t i = 0; i < ARRAY_LEN(headers); i++) {
+		ck_assert_int_eq(
+		        httpkit_submit_to(&kit, kit.host, kit.base, headers[i], 10000, i), 0);
+		kit.until = i + 1;
+		ck_assert(netkit_run(&kit.net, httpkit_has_answers, &kit));
+		/* libcurl sends none that is empty. */
+		ck_assert_uint_eq(count_text(rawserver_seen(&kit.server, i), headers[i]), i < 2);
+	}
+	httpkit_deinit(&kit);
+}
+END_TEST
+
+START_TEST(test_null_is_freed_as_by_free)
+{
+	ck_assert_ptr_null(http_free(NULL));
+	ck_assert_ptr_null(http_host_free(NULL));
+	ck_assert_ptr_null(http_handle_free(NULL));
+	ck_assert_ptr_null(http_transfer_free(NULL));
+}
+END_TEST
+
 static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_answer_and_request);
 	tcase_add_test(tests, test_post);
+	tcase_add_test(tests, test_as_many_headers_as_there_may_be);
 	tcase_add_test(tests, test_nothing_is_left_of_a_request);
 	tcase_add_test(tests, test_headers_of_limits);
+	tcase_add_test(tests, test_retry_after_a_second_ago);
+	tcase_add_test(tests, test_dates_and_types);
 	tcase_add_test(tests, test_nothing_is_followed);
 	tcase_add_test(tests, test_environment_names_no_proxy);
 	tcase_add_test(tests, test_urls_of_other_hosts_are_refused);
 	tcase_add_test(tests, test_other_spellings_of_the_host);
 	tcase_add_test(tests, test_hosts_that_cannot_be);
 	tcase_add_test(tests, test_headers_that_inject_are_refused);
+	tcase_add_test(tests, test_names_of_headers);
+	tcase_add_test(tests, test_null_is_freed_as_by_free);
 }
 
 int main(void)

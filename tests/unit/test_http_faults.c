@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "httpkit.h"
+#include "net/http_private.h"
 #include "slowdns.h"
 #include "util/mem.h"
 
@@ -24,6 +25,7 @@ START_TEST(test_broken_replies)
 	        {"/endless-body", HTTP_E_TOO_LARGE},
 	        {"/endless-headers", HTTP_E_TOO_LARGE},
 	        {"/endless-line", HTTP_E_TOO_LARGE},
+	        {"/long-status", HTTP_E_TOO_LARGE},
 	        {"/body-max", HTTP_OK},
 	        /* libcurl cannot tell; whoever reads the body does. */
 	        {"/cut-unknown", HTTP_OK},
@@ -129,6 +131,11 @@ START_TEST(test_dead_connection_is_tried_anew_once)
 	answer = httpkit_ask(&kit, "/cut-if-reused");
 	ck_assert_int_eq(answer->error, HTTP_E_BROKEN);
 	ck_assert_uint_eq(answer->n_sent, 1);
+	httpkit_ask(&kit, "/ok");
+	answer = httpkit_ask(&kit, "/long-status");
+	ck_assert_int_eq(answer->error, HTTP_E_TOO_LARGE);
+	ck_assert(answer->was_reused);
+	ck_assert_uint_eq(answer->n_sent, 1);
 	httpkit_deinit(&kit);
 }
 END_TEST
@@ -168,6 +175,65 @@ START_TEST(test_silent_dns_harms_nobody_else)
 }
 END_TEST
 
+static bool is_second_name_asked(void *arg)
+{
+	(void)arg;
+	return slowdns_most_at_once() == 2;
+}
+
+static bool is_name_asked(void *arg)
+{
+	(void)arg;
+	return slowdns_most_at_once() == 1;
+}
+
+/*
+ * The place of a request that ended while its name was asked for, by its time-out or because it was
+ * cancelled, is free again when the resolver that it left behind must have given up.
+ */
+START_TEST(test_place_of_a_silent_name_is_free_after_its_time)
+{
+	bool is_cancelled = _i == 1;
+	struct httpkit kit;
+	struct http_host *silent;
+	cleanup(mem_free_p) char *base = NULL;
+	int64_t *until_mono_ms;
+
+	httpkit_init(&kit);
+	base = mem_printf("http://silent.example:%u", kit.server.port);
+	silent = httpkit_host_new(&kit, base, 1);
+	slowdns_be_silent();
+	ck_assert_int_eq(
+	        httpkit_submit_to(&kit, silent, base, NULL, is_cancelled ? 20000 : 50, 1), 0);
+	ck_assert_int_eq(httpkit_submit_to(&kit, silent, base, NULL, 20000, 2), 0);
+	if (is_cancelled) {
+		ck_assert(netkit_run(&kit.net, is_name_asked, NULL));
+		http_cancel(silent, &kit, 1);
+	} else {
+		kit.until = 1;
+		ck_assert(netkit_run(&kit.net, httpkit_has_answers, &kit));
+		ck_assert_int_eq(kit.got[0].answer.error, HTTP_E_RESOLVE);
+		/* Whatever gives occasion to look before its time. */
+		http_cancel(silent, &kit, 1);
+	}
+	ck_assert_uint_eq(silent->n_queued, 1);
+	ck_assert_uint_eq(slowdns_most_at_once(), 1);
+	until_mono_ms = &silent->lingering_until_mono_ms[silent->lingering_first];
+	ck_assert_int_gt(*until_mono_ms, loop_now(kit.net.loop).mono_ms + 20000);
+	*until_mono_ms = loop_now(kit.net.loop).mono_ms;
+	loop_timer_set(silent->lingering_timer, *until_mono_ms);
+	ck_assert(netkit_run(&kit.net, is_second_name_asked, NULL));
+	slowdns_answer();
+	kit.until = kit.n + 1;
+	ck_assert(netkit_run(&kit.net, httpkit_has_answers, &kit));
+	ck_assert_msg(kit.got[kit.n - 1].answer.error == HTTP_OK, "%s",
+	        kit.got[kit.n - 1].answer.message);
+	ck_assert_uint_eq(kit.got[kit.n - 1].owner, 2);
+	http_host_free(silent);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
 static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_broken_replies);
@@ -175,6 +241,7 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_timeout);
 	tcase_add_test(tests, test_dead_connection_is_tried_anew_once);
 	tcase_add_test(tests, test_silent_dns_harms_nobody_else);
+	tcase_add_loop_test(tests, test_place_of_a_silent_name_is_free_after_its_time, 0, 2);
 }
 
 int main(void)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "httpkit.h"
+#include "net/http_private.h"
 #include "util/mem.h"
 
 static bool are_three_waiting(void *arg)
@@ -181,74 +182,131 @@ START_TEST(test_many_dead_connections_are_passed_over)
 }
 END_TEST
 
+/* ---- answers that lie ready ---- */
+
+struct ready {
+	struct http_host *hosts[2];
+	size_t until;
+};
+
+static bool are_ready(void *arg)
+{
+	struct ready *ready = arg;
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2 && ready->hosts[i]; i++) {
+		http_host_drain(ready->hosts[i]);
+		n += ready->hosts[i]->n_ready;
+	}
+	return n == ready->until;
+}
+
+/* Lets libcurl work until all of these hosts' answers lie ready, and delivers none. */
+static void get_ready(struct httpkit *kit, struct http_host *other, size_t n)
+{
+	struct ready ready = {.hosts = {kit->host, other}, .until = n};
+	struct http *http = kit->net.http;
+
+	kit->net.http = NULL;
+	ck_assert(netkit_run(&kit->net, are_ready, &ready));
+	kit->net.http = http;
+}
+
+START_TEST(test_callback_cancels_what_lies_ready)
+{
+	struct httpkit kit;
+
+	httpkit_init_with(&kit, 1);
+	httpkit_submit(&kit, "/ok", 1);
+	httpkit_submit(&kit, "/ok", 2);
+	get_ready(&kit, NULL, 2);
+	kit.does_cancel = true;
+	ck_assert_uint_eq(http_harvest(kit.net.http), 1);
+	ck_assert_uint_eq(kit.n, 1);
+	ck_assert_uint_eq(kit.got[0].owner, 1);
+	ck_assert_uint_eq(http_host_in_flight(kit.host), 0);
+	ck_assert_uint_eq(http_harvest(kit.net.http), 0);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
+/* Cancelling and freeing leave to other hosts what is theirs, be it of the same owner. */
+START_TEST(test_what_lies_ready_is_each_hosts_own)
+{
+	struct httpkit kit;
+	struct http_host *other;
+
+	httpkit_init_with(&kit, 1);
+	other = httpkit_host_new(&kit, kit.base, 1);
+	for (uint64_t owner = 1; owner <= 2; owner++) {
+		httpkit_submit(&kit, "/ok", owner);
+		ck_assert_int_eq(httpkit_submit_to(&kit, other, kit.base, NULL, 10000, owner), 0);
+	}
+	get_ready(&kit, other, 4);
+	http_cancel(other, &kit, 1);
+	ck_assert_uint_eq(http_host_in_flight(other), 1);
+	ck_assert_uint_eq(http_host_in_flight(kit.host), 2);
+	http_host_free(other);
+	ck_assert_uint_eq(http_harvest(kit.net.http), 2);
+	ck_assert_uint_eq(kit.n, 2);
+	ck_assert_uint_eq(kit.got[0].owner, 1);
+	ck_assert_uint_eq(kit.got[1].owner, 2);
+	ck_assert_uint_eq(http_host_in_flight(kit.host), 0);
+	httpkit_deinit(&kit);
+}
+END_TEST
+
 /* ---- a crowd of answers ---- */
 
-enum { CROWD_HOSTS = 3, CROWD = CROWD_HOSTS * HTTP_HOST_MAX_CONNECTIONS, ROUNDS_MAX = 20 };
+enum { CROWD = 2 * HTTP_HARVEST_MAX };
 
 static const char nobody[] = "http://127.0.0.1:1";
 
-struct crowd {
-	struct loop *loop;
-	size_t n, until, n_in_turn, most;
-};
-
-static void end_of_turn(void *arg)
-{
-	struct crowd *crowd = arg;
-
-	if (crowd->n_in_turn > crowd->most)
-		crowd->most = crowd->n_in_turn;
-	crowd->n_in_turn = 0;
-}
-
 static void count_answer(void *arg, uint64_t owner, const struct http_answer *answer)
 {
-	struct crowd *crowd = arg;
+	size_t *n = arg;
 
 	(void)owner;
 	ck_assert_int_eq(answer->error, HTTP_E_CONNECT);
-	if (crowd->n_in_turn++ == 0)
-		loop_defer(crowd->loop, end_of_turn, crowd);
-	crowd->n++;
+	(*n)++;
 }
 
 static bool is_crowd_answered(void *arg)
 {
-	const struct crowd *crowd = arg;
-
-	return crowd->n == crowd->until;
+	return *(const size_t *)arg == CROWD;
 }
 
-static void ask_all(struct httpkit *kit, struct crowd *crowd, struct http_host **hosts)
-{
-	struct http_request request = {.url = nobody, .timeout_ms = 10000};
-
-	for (size_t i = 0; i < CROWD; i++)
-		ck_assert_int_eq(http_submit(hosts[i / HTTP_HOST_MAX_CONNECTIONS], &request,
-		                         count_answer, crowd, i),
-		        0);
-	crowd->until += CROWD;
-	ck_assert(netkit_run(&kit->net, is_crowd_answered, crowd));
-	netkit_run_for(&kit->net, 1);
-}
-
-/* A port that nobody listens on refuses all at once, or nearly: sooner or later the turn is full.
- */
+/* A port that nobody listens on refuses all of them; then they all lie ready at once. */
 START_TEST(test_a_turn_takes_no_more_than_its_share)
 {
+	struct http_request request = {.url = nobody, .timeout_ms = 10000};
 	struct httpkit kit;
-	struct http_host *hosts[CROWD_HOSTS];
+	struct http_host *other;
+	unsigned n_turns;
+	size_t n = 0;
 
 	httpkit_init(&kit);
-	struct crowd crowd = {.loop = kit.net.loop};
-
-	for (size_t i = 0; i < CROWD_HOSTS; i++)
-		hosts[i] = httpkit_host_new(&kit, nobody, HTTP_HOST_MAX_CONNECTIONS);
-	for (int i = 0; i < ROUNDS_MAX && crowd.most < HTTP_HARVEST_MAX; i++)
-		ask_all(&kit, &crowd, hosts);
-	ck_assert_uint_eq(crowd.most, HTTP_HARVEST_MAX);
-	for (size_t i = 0; i < CROWD_HOSTS; i++)
-		http_host_free(hosts[i]);
+	http_host_free(kit.host);
+	kit.host = httpkit_host_new(&kit, nobody, HTTP_HARVEST_MAX);
+	other = httpkit_host_new(&kit, nobody, HTTP_HARVEST_MAX);
+	for (size_t i = 0; i < CROWD; i++)
+		ck_assert_int_eq(
+		        http_submit(i % 2 ? other : kit.host, &request, count_answer, &n, i), 0);
+	get_ready(&kit, other, CROWD);
+	ck_assert_uint_eq(http_harvest(kit.net.http), HTTP_HARVEST_MAX);
+	ck_assert_uint_eq(n, HTTP_HARVEST_MAX);
+	/* The rest comes in the next turn, which waits for nothing: not even for the kit's tick. */
+	kit.net.holds = is_crowd_answered;
+	kit.net.arg = &n;
+	kit.net.deadline_mono_ms = clock_now().mono_ms + NETKIT_PATIENCE_MS;
+	loop_timer_set(kit.net.tick, kit.net.deadline_mono_ms);
+	n_turns = kit.net.n_turns;
+	ck_assert_int_eq(loop_run(kit.net.loop), 0);
+	ck_assert_uint_eq(n, CROWD);
+	ck_assert_uint_eq(kit.net.n_turns, n_turns + 1);
+	ck_assert_int_lt(clock_now().mono_ms, kit.net.deadline_mono_ms);
+	loop_timer_clear(kit.net.tick);
+	http_host_free(other);
 	httpkit_deinit(&kit);
 }
 END_TEST
@@ -261,6 +319,8 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_callbacks_may_do_everything);
 	tcase_add_test(tests, test_free_drops_what_is_in_flight);
 	tcase_add_test(tests, test_queue_is_bounded);
+	tcase_add_test(tests, test_callback_cancels_what_lies_ready);
+	tcase_add_test(tests, test_what_lies_ready_is_each_hosts_own);
 	tcase_add_test(tests, test_a_turn_takes_no_more_than_its_share);
 	tcase_add_test(tests, test_many_dead_connections_are_passed_over);
 }

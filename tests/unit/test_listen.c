@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -48,6 +49,48 @@ START_TEST(test_request_and_reply)
 }
 END_TEST
 
+START_TEST(test_more_segments_than_are_kept)
+{
+	struct listenkit kit;
+	struct rawclient client;
+
+	listenkit_init(&kit);
+	rawclient_open(&client, kit.path);
+	rawclient_get(&client, "/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18?a&a");
+	rawclient_expect(&client, &kit.net, "{\"a\":1}\n");
+	ck_assert_ptr_nonnull(strstr(kit.last, " [15] [16] [-] [-] test=yes "));
+	rawclient_close(&client);
+	listenkit_deinit(&kit);
+}
+END_TEST
+
+/* A target may be a whole URL, whose path may be none. */
+START_TEST(test_targets)
+{
+	static const struct {
+		const char *target;
+		const char *expected;
+	} rows[] = {
+	        {"http://localhost/a?b=c", "0 GET /a [a] b=c test"},
+	        {"http://localhost", "0 GET / test"},
+	        {"http://localhost?b=c", "0 GET / b=c test"},
+	};
+	struct listenkit kit;
+	struct rawclient client;
+
+	listenkit_init(&kit);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		rawclient_open(&client, kit.path);
+		rawclient_get(&client, rows[i].target);
+		rawclient_expect(&client, &kit.net, "{\"a\":1}\n");
+		ck_assert_msg(strncmp(kit.last, rows[i].expected, strlen(rows[i].expected)) == 0,
+		        "%s: %s", rows[i].target, kit.last);
+		rawclient_close(&client);
+	}
+	listenkit_deinit(&kit);
+}
+END_TEST
+
 START_TEST(test_methods)
 {
 	static const struct {
@@ -81,6 +124,10 @@ END_TEST
 
 START_TEST(test_replies_without_body)
 {
+	static const struct {
+		const char *path;
+		const char *status;
+	} rows[] = {{"/nothing", "HTTP/1.1 204 "}, {"/unchanged", "HTTP/1.1 304 "}};
 	struct listenkit kit;
 	struct rawclient client;
 
@@ -90,12 +137,21 @@ START_TEST(test_replies_without_body)
 	rawclient_expect(&client, &kit.net, "\r\n\r\n");
 	ck_assert_ptr_nonnull(strstr(client.got.data, "Content-Length: 8\r\n"));
 	ck_assert_ptr_nonnull(strstr(client.got.data, "Content-Type: application/json\r\n"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		buf_clear(&client.got);
+		rawclient_get(&client, rows[i].path);
+		rawclient_expect(&client, &kit.net, "\r\n\r\n");
+		/* What came first is the status line, so no byte of a body came before it. */
+		ck_assert_int_eq(strncmp(client.got.data, rows[i].status, 13), 0);
+		ck_assert_str_eq(strstr(client.got.data, "\r\n\r\n"), "\r\n\r\n");
+		ck_assert_ptr_null(strstr(client.got.data, "Content-"));
+	}
 	buf_clear(&client.got);
-	rawclient_get(&client, "/nothing");
-	rawclient_expect(&client, &kit.net, "\r\n\r\n");
-	/* What came first is the status line, so no byte of a body came before it. */
-	ck_assert_int_eq(strncmp(client.got.data, "HTTP/1.1 204 ", 13), 0);
-	ck_assert_ptr_null(strstr(client.got.data, "Content-"));
+	rawclient_get(&client, "/untyped");
+	rawclient_expect(&client, &kit.net, "\r\n\r\nbytes");
+	ck_assert_int_eq(strncmp(client.got.data, "HTTP/1.1 200 ", 13), 0);
+	ck_assert_ptr_nonnull(
+	        strstr(client.got.data, "Content-Type: application/octet-stream\r\n"));
 	rawclient_close(&client);
 	listenkit_deinit(&kit);
 }
@@ -127,6 +183,8 @@ START_TEST(test_uris)
 	        {"/a", "=1", 1, "a", -1},
 	        {"/a", "b&&c", 1, "a", -1},
 	        {"/a", "b&", 1, "a", -1},
+	        {"/a", "%zz=1", 1, "a", -1},
+	        {"*", NULL, 1, "*", 0},
 	        {"/a", "a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p", 1, "a", 16},
 	        {"/a", "a&b&c&d&e&f&g&h&i&j&k&l&m&n&o&p&q", 1, "a", -1},
 	        {"/1/2/3/4/5/6/7/8/9/10/11/12/13/14/15/16/17/18", NULL, 18, "1", 0},
@@ -204,6 +262,7 @@ START_TEST(test_what_stands_in_the_way)
 	cleanup(mem_free_p) char *missing = NULL;
 	cleanup(mem_free_p) char *longest = NULL;
 	cleanup(mem_free_p) char *too_long = NULL;
+	struct rawclient waiting;
 	char words[256] = "";
 	int fd;
 
@@ -225,6 +284,15 @@ START_TEST(test_what_stands_in_the_way)
 	/* Dead. */
 	close(make_socket(other, SOCK_STREAM));
 	ck_assert_int_eq(try_unix(&kit, other, words, sizeof(words)), 0);
+	/* Alive, with as many in line as there may be. */
+	fd = make_socket(other, SOCK_STREAM);
+	ck_assert_int_eq(listen(fd, 0), 0);
+	rawclient_open(&waiting, other);
+	ck_assert_int_eq(try_unix(&kit, other, words, sizeof(words)), LISTEN_E_BUSY);
+	ck_assert_ptr_nonnull(strstr(words, other));
+	rawclient_close(&waiting);
+	close(fd);
+	unlink(other);
 	/* Alive, of another kind. */
 	fd = make_socket(other, SOCK_DGRAM);
 	ck_assert_int_eq(try_unix(&kit, other, words, sizeof(words)), LISTEN_E_BUSY);
@@ -244,15 +312,94 @@ START_TEST(test_what_stands_in_the_way)
 }
 END_TEST
 
+/* What stands in its place at its end: nothing, something else, another's socket. */
 START_TEST(test_only_its_own_socket_is_unlinked)
 {
 	struct listenkit kit;
 
 	listenkit_init(&kit);
 	unlink(kit.path);
+	kit.listen = listen_free(kit.listen);
+	listenkit_deinit(&kit);
+	listenkit_init(&kit);
+	unlink(kit.path);
+	close(open(kit.path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	kit.listen = listen_free(kit.listen);
+	ck_assert_int_eq(access(kit.path, F_OK), 0);
+	listenkit_deinit(&kit);
+	listenkit_init(&kit);
+	unlink(kit.path);
 	close(make_socket(kit.path, SOCK_STREAM));
 	kit.listen = listen_free(kit.listen);
 	ck_assert_int_eq(access(kit.path, F_OK), 0);
+	listenkit_deinit(&kit);
+}
+END_TEST
+
+/* Its directory may be another by then, on another disk where numbers of files come again. */
+START_TEST(test_socket_of_another_disk_is_not_unlinked)
+{
+	static const char *const dirs[] = {"/dev/shm", "/run", "/tmp"};
+	struct listenkit kit;
+	cleanup(mem_free_p) char *link = NULL;
+	cleanup(mem_free_p) char *path = NULL;
+
+	listenkit_init(&kit);
+	link = mem_printf("%s/link", kit.dir);
+	path = mem_printf("%s/query.sock", link);
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
+		cleanup(mem_free_p) char *other = mem_printf("%s/bulkwatch-test-XXXXXX", dirs[i]);
+		cleanup(mem_free_p) char *of_other = NULL;
+		struct listen *listen;
+
+		if (!mkdtemp(other))
+			continue;
+		of_other = mem_printf("%s/query.sock", other);
+		ck_assert_int_eq(symlink(kit.dir, link), 0);
+		kit.listen = listen_free(kit.listen);
+		ck_assert_int_eq(listen_unix_new(kit.group, path, 0600, listenkit_on_request, &kit,
+		                         &listen, NULL, 0),
+		        0);
+		unlink(link);
+		ck_assert_int_eq(symlink(other, link), 0);
+		close(make_socket(path, SOCK_STREAM));
+		listen_free(listen);
+		ck_assert_int_eq(unlink(of_other), 0);
+		unlink(link);
+		unlink(kit.path);
+		rmdir(other);
+	}
+	listenkit_deinit(&kit);
+}
+END_TEST
+
+START_TEST(test_no_descriptors_for_a_socket)
+{
+	struct listenkit kit;
+	struct rlimit old;
+	struct rlimit tight;
+	cleanup(mem_free_p) char *path = NULL;
+	int probe;
+
+	listenkit_init(&kit);
+	path = mem_printf("%s/other", kit.dir);
+	getrlimit(RLIMIT_NOFILE, &old);
+	probe = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	close(probe);
+	tight = (struct rlimit){.rlim_cur = (rlim_t)probe, .rlim_max = old.rlim_max};
+	for (int is_dead_there = 0; is_dead_there < 2; is_dead_there++) {
+		char words[256] = "";
+		int result;
+
+		if (is_dead_there)
+			close(make_socket(path, SOCK_STREAM));
+		setrlimit(RLIMIT_NOFILE, &tight);
+		result = try_unix(&kit, path, words, sizeof(words));
+		setrlimit(RLIMIT_NOFILE, &old);
+		ck_assert_int_eq(result, -EMFILE);
+		ck_assert_ptr_nonnull(strstr(words, path));
+		ck_assert((access(path, F_OK) == 0) == is_dead_there);
+	}
 	listenkit_deinit(&kit);
 }
 END_TEST
@@ -288,14 +435,27 @@ START_TEST(test_inherited_socket)
 }
 END_TEST
 
+/* A metrics page over this address of the listener's. */
+static void ask_over_tcp(struct listenkit *kit, const struct sockaddr *address, socklen_t size)
+{
+	struct rawclient client = {.fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+
+	ck_assert_int_eq(connect(client.fd, address, size), 0);
+	ck_assert_int_eq(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
+	rawclient_get(&client, "/metrics");
+	rawclient_expect(&client, &kit->net, "{\"a\":1}");
+	ck_assert_str_eq(kit->last, "0 GET /metrics [metrics] test=yes body=0:");
+	rawclient_close(&client);
+}
+
 START_TEST(test_tcp_is_loopback_alone)
 {
 	static const char *const bad[] = {
 	        "0.0.0.0", "::", "192.0.2.1", "localhost", "", "2001:db8::1"};
 	struct sockaddr_in address = {.sin_family = AF_INET};
 	struct listen *listen = NULL;
+	struct listen *second = NULL;
 	struct listenkit kit;
-	struct rawclient client = {0};
 
 	listenkit_init(&kit);
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
@@ -308,29 +468,62 @@ START_TEST(test_tcp_is_loopback_alone)
 	ck_assert_uint_ne(listen_port(listen), 0);
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	address.sin_port = htons(listen_port(listen));
-	client.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	ck_assert_int_eq(connect(client.fd, (const struct sockaddr *)&address, sizeof(address)), 0);
-	ck_assert_int_eq(fcntl(client.fd, F_SETFL, O_NONBLOCK), 0);
-	rawclient_get(&client, "/metrics");
-	rawclient_expect(&client, &kit.net, "{\"a\":1}");
-	ck_assert_str_eq(kit.last, "0 GET /metrics [metrics] test=yes body=0:");
-	rawclient_close(&client);
+	ask_over_tcp(&kit, (const struct sockaddr *)&address, sizeof(address));
+	/* The port is somebody's. */
+	ck_assert_int_eq(listen_tcp_new(kit.group, "127.0.0.1", listen_port(listen),
+	                         listenkit_on_request, &kit, &second),
+	        -EADDRINUSE);
 	listen_free(listen);
 	listenkit_deinit(&kit);
+}
+END_TEST
+
+START_TEST(test_tcp_over_ipv6)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct listen *listen = NULL;
+	struct listenkit kit;
+	int result;
+
+	listenkit_init(&kit);
+	result = listen_tcp_new(kit.group, "::1", 0, listenkit_on_request, &kit, &listen);
+	if (result == 0) {
+		ck_assert_uint_ne(listen_port(listen), 0);
+		address.sin6_port = htons(listen_port(listen));
+		ask_over_tcp(&kit, (const struct sockaddr *)&address, sizeof(address));
+		listen_free(listen);
+	} else {
+		/* A machine without. */
+		ck_assert(result == -EADDRNOTAVAIL || result == -EAFNOSUPPORT);
+	}
+	listenkit_deinit(&kit);
+}
+END_TEST
+
+START_TEST(test_null_is_freed_as_by_free)
+{
+	ck_assert_ptr_null(listen_free(NULL));
+	ck_assert_ptr_null(listen_group_free(NULL));
 }
 END_TEST
 
 static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_request_and_reply);
+	tcase_add_test(tests, test_more_segments_than_are_kept);
+	tcase_add_test(tests, test_targets);
 	tcase_add_test(tests, test_methods);
 	tcase_add_test(tests, test_replies_without_body);
 	tcase_add_test(tests, test_uris);
 	tcase_add_test(tests, test_mode_is_exact);
 	tcase_add_test(tests, test_what_stands_in_the_way);
 	tcase_add_test(tests, test_only_its_own_socket_is_unlinked);
+	tcase_add_test(tests, test_socket_of_another_disk_is_not_unlinked);
+	tcase_add_test(tests, test_no_descriptors_for_a_socket);
 	tcase_add_test(tests, test_inherited_socket);
 	tcase_add_test(tests, test_tcp_is_loopback_alone);
+	tcase_add_test(tests, test_tcp_over_ipv6);
+	tcase_add_test(tests, test_null_is_freed_as_by_free);
 }
 
 int main(void)

@@ -1,9 +1,12 @@
 /* net/loop: turns, timers, deferral, waking, signals. */
 #include <check.h>
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/loop.h"
@@ -236,6 +239,73 @@ START_TEST(test_deferred_runs_after_the_turns_end)
 }
 END_TEST
 
+/* Each defers the next, as the last thing of a turn and with nothing else to wake the loop. */
+static void on_chain(void *arg)
+{
+	struct counter *counter = arg;
+
+	if (++counter->n == counter->until)
+		loop_stop(counter->loop);
+	else
+		loop_defer(counter->loop, on_chain, counter);
+}
+
+static void on_patience_ends(void *arg)
+{
+	struct counter *counter = arg;
+
+	loop_stop(counter->loop);
+}
+
+START_TEST(test_what_is_deferred_does_not_wait_for_something_to_happen)
+{
+	struct counter counter = {.until = 5};
+	int64_t began_mono_ms = clock_now().mono_ms;
+
+	ck_assert_int_eq(loop_new(&counter.loop), 0);
+	counter.timer = loop_timer_new(counter.loop, on_patience_ends, &counter);
+	loop_timer_set(counter.timer, began_mono_ms + NETKIT_PATIENCE_MS);
+	loop_defer(counter.loop, on_chain, &counter);
+	ck_assert_int_eq(loop_run(counter.loop), 0);
+	ck_assert_uint_eq(counter.n, 5);
+	ck_assert_int_lt(clock_now().mono_ms - began_mono_ms, NETKIT_PATIENCE_MS);
+	loop_timer_free(counter.timer);
+	loop_free(counter.loop);
+}
+END_TEST
+
+struct place {
+	struct counter *counter;
+	unsigned i;
+};
+
+static void on_place(void *arg)
+{
+	struct place *place = arg;
+
+	ck_assert_uint_eq(place->counter->n, place->i);
+	place->counter->n++;
+}
+
+START_TEST(test_many_deferred_run_in_their_order)
+{
+	enum { N = 100 };
+	struct counter counter = {0};
+	struct place places[N];
+
+	ck_assert_int_eq(loop_new(&counter.loop), 0);
+	for (unsigned i = 0; i < N; i++) {
+		places[i] = (struct place){.counter = &counter, .i = i};
+		loop_defer(counter.loop, on_place, &places[i]);
+	}
+	loop_set_turn_end(counter.loop, on_third_turn, &counter);
+	counter.until = 2;
+	ck_assert_int_eq(loop_run(counter.loop), 0);
+	ck_assert_uint_eq(counter.n, N);
+	loop_free(counter.loop);
+}
+END_TEST
+
 static void on_turn_looks(void *arg)
 {
 	struct counter *counter = arg;
@@ -245,6 +315,8 @@ static void on_turn_looks(void *arg)
 		return;
 	while (clock_now().mono_ms < later_mono_ms)
 		;
+	ck_assert_int_eq(loop_now(counter->loop).mono_ms, counter->at_mono_ms);
+	loop_read_clock(counter->loop);
 	ck_assert_int_eq(loop_now(counter->loop).mono_ms, counter->at_mono_ms);
 	loop_stop(counter->loop);
 }
@@ -283,6 +355,77 @@ START_TEST(test_signal_arrives_in_the_loop)
 }
 END_TEST
 
+START_TEST(test_signal_that_cannot_be_caught)
+{
+	struct counter counter = {0};
+	struct loop_signal *on_kill = NULL;
+
+	ck_assert_int_eq(loop_new(&counter.loop), 0);
+	ck_assert_int_eq(
+	        loop_signal_new(counter.loop, SIGKILL, on_count, &counter, &on_kill), -EINVAL);
+	ck_assert_ptr_null(on_kill);
+	loop_free(counter.loop);
+}
+END_TEST
+
+/* ---- what the kernel refuses ---- */
+
+/* libevent's own descriptor, found by its name. */
+static int find_epoll(void)
+{
+	for (int fd = 3; fd < 1024; fd++) {
+		char path[32];
+		char name[64] = "";
+
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (readlink(path, name, sizeof(name) - 1) > 0 && strstr(name, "[eventpoll]"))
+			return fd;
+	}
+	return -1;
+}
+
+START_TEST(test_error_of_the_backend_ends_the_run)
+{
+	struct loop *loop;
+
+	ck_assert_int_eq(loop_new(&loop), 0);
+	ck_assert_int_eq(close(find_epoll()), 0);
+	ck_assert_int_eq(loop_run(loop), -EBADF);
+	loop_free(loop);
+}
+END_TEST
+
+static void on_stop(void *arg)
+{
+	loop_stop(arg);
+}
+
+/* A plain file is what epoll takes of nobody; that nothing is ever heard of it again is no state to
+ * go on in. */
+START_TEST(test_descriptor_that_is_not_watched_ends_the_process)
+{
+	struct loop *loop;
+	struct event *event;
+
+	ck_assert_int_eq(loop_new(&loop), 0);
+	event = event_new(loop_event_base(loop), open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+	        EV_READ, on_readable, loop);
+	loop_event_add(event, NULL);
+	/* It comes to that within one turn. */
+	loop_set_turn_end(loop, on_stop, loop);
+	loop_wake(loop);
+	loop_run(loop);
+}
+END_TEST
+
+START_TEST(test_null_is_freed_as_by_free)
+{
+	ck_assert_ptr_null(loop_free(NULL));
+	ck_assert_ptr_null(loop_timer_free(NULL));
+	ck_assert_ptr_null(loop_signal_free(NULL));
+}
+END_TEST
+
 START_TEST(test_sigpipe_is_ignored)
 {
 	struct sigaction action;
@@ -303,8 +446,14 @@ static void add_tests(TCase *tests)
 	tcase_add_test(tests, test_timer_that_is_always_due_lets_turns_end);
 	tcase_add_test(tests, test_steady_traffic_lets_woken_turns_end);
 	tcase_add_test(tests, test_deferred_runs_after_the_turns_end);
+	tcase_add_test(tests, test_what_is_deferred_does_not_wait_for_something_to_happen);
+	tcase_add_test(tests, test_many_deferred_run_in_their_order);
 	tcase_add_test(tests, test_time_stands_still_in_a_turn);
 	tcase_add_test(tests, test_signal_arrives_in_the_loop);
+	tcase_add_test(tests, test_signal_that_cannot_be_caught);
+	tcase_add_test(tests, test_error_of_the_backend_ends_the_run);
+	tcase_add_exit_test(tests, test_descriptor_that_is_not_watched_ends_the_process, 70);
+	tcase_add_test(tests, test_null_is_freed_as_by_free);
 	tcase_add_test(tests, test_sigpipe_is_ignored);
 }
 
