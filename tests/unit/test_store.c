@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "store/private.h"
 #include "storekit.h"
 #include "util/err.h"
 #include "util/str.h"
@@ -497,11 +498,12 @@ END_TEST
 
 /* ---- the log ---- */
 
+enum { MIB = 1 << 20, LARGE = STORE_WAL_LARGE_BYTES, HUGE = STORE_WAL_HUGE_BYTES };
+
 /* A commit of so much. */
-static void fill_log(size_t n_mib)
+static void fill_log(size_t n)
 {
 	static char letter = 'a';
-	size_t n = n_mib << 20;
 	char *value = malloc(n + 1);
 
 	ck_assert_ptr_nonnull(value);
@@ -516,23 +518,23 @@ START_TEST(log_says_how_large_it_is)
 {
 	struct stat st;
 
-	fill_log(7);
+	fill_log(LARGE - MIB);
 	ck_assert_int_eq(store_log_size(store), STORE_LOG_SMALL);
-	fill_log(2);
+	fill_log(MIB);
 	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
-	fill_log(12);
+	fill_log(HUGE - LARGE - MIB);
 	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
-	fill_log(12);
+	fill_log(MIB);
 	ck_assert_int_eq(store_log_size(store), STORE_LOG_HUGE);
 	/* The file is written from its front again. */
 	ck_assert_int_eq(store_checkpoint(store, false), 0);
 	ck_assert_int_eq(store_log_size(store), STORE_LOG_SMALL);
-	fill_log(8);
+	fill_log(LARGE);
 	ck_assert_int_eq(store_log_size(store), STORE_LOG_LARGE);
 	ck_assert_int_eq(store_checkpoint(store, false), 0);
 	ck_assert_int_eq(stat(storekit_path(dir, "bulkwatch.db-wal"), &st), 0);
-	ck_assert_int_ge(st.st_size, 32 << 20);
-	ck_assert_int_lt(st.st_size, 35 << 20);
+	ck_assert_int_ge(st.st_size, HUGE);
+	ck_assert_int_lt(st.st_size, HUGE + 2 * MIB);
 	/* In the quiet it is given back. */
 	ck_assert_int_eq(store_checkpoint(store, true), 0);
 	ck_assert_int_eq(stat(storekit_path(dir, "bulkwatch.db-wal"), &st), 0);
@@ -556,8 +558,8 @@ START_TEST(walk_holds_the_log_back)
 
 	for (int i = 0; i < 3; i++)
 		storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
-	fill_log(9);
-	fill_log(9);
+	fill_log(LARGE);
+	fill_log(LARGE);
 	ck_assert_int_eq(
 	        store_events_read(store, 0, 9, NULL, checkpoint_in_between, &n_seen, &last), 0);
 	ck_assert_int_eq(n_seen, 3);
