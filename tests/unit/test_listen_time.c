@@ -77,12 +77,13 @@ static bool is_one_unsent(void *arg)
 START_TEST(test_large_answer_has_a_minute_to_be_taken)
 {
 	enum { BYTES = 4 * 1024 * 1024 };
+	static const char end[] = {'<', 'e', 'n', 'd', '>'};
 	cleanup(mem_free_p) char *body = mem_new(BYTES, 1);
 	struct listenkit kit;
 	struct rawclient clients[2];
 
 	memset(body, 'x', BYTES);
-	memcpy(body + BYTES - 5, "<end>", 5);
+	memcpy(body + BYTES - sizeof(end), end, sizeof(end));
 	listenkit_init(&kit);
 	for (size_t i = 0; i < 2; i++) {
 		rawclient_open(&clients[i], kit.path);
