@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/private.h"
 #include "storekit.h"
 #include "util/err.h"
 #include "util/str.h"
@@ -389,8 +390,11 @@ START_TEST(prune_has_a_bound)
 {
 	size_t n;
 
-	for (int i = 0; i < 10001; i++)
-		storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
+	ck_assert_int_eq(
+	        store_exec(store, "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+	                          "WHERE i < 10001) INSERT INTO event (seq, type, at, data) "
+	                          "SELECT i, 1, 0, '{}' FROM n"),
+	        0);
 	ck_assert_int_eq(store_prune(store, INT64_MAX, SIZE_MAX, &n), 0);
 	ck_assert_uint_eq(n, 10000);
 	ck_assert_int_eq(store_prune(store, INT64_MAX, SIZE_MAX, &n), 0);
