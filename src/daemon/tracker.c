@@ -53,15 +53,21 @@ static void take_job(struct tracker *tracker, struct tracked *tracked, const str
 	account->n_unknown += tracked_is_unknown(tracked);
 }
 
-static void queue_job(struct tracker *tracker, struct tracked *tracked, int64_t wait_ms)
+/* When a wait that begins now ends; a negative one never does. */
+static int64_t due_after(const struct tracker *tracker, int64_t wait_ms)
 {
-	struct now now = loop_now(tracker->loop);
+	return wait_ms < 0 ? INT64_MAX : loop_now(tracker->loop).mono_ms + wait_ms;
+}
+
+static void queue_job(struct tracker *tracker, struct tracked *tracked, int64_t due_mono_ms)
+{
+	int64_t mono_ms = loop_now(tracker->loop).mono_ms;
 	struct account *account = account_of(tracker, tracked);
 
-	if (wait_ms < 0 || tracked->is_paused)
-		queue_remove(tracker->queue, account, tracked, now.mono_ms);
+	if (due_mono_ms == INT64_MAX || tracked->is_paused)
+		queue_remove(tracker->queue, account, tracked, mono_ms);
 	else
-		queue_set(tracker->queue, account, tracked, now.mono_ms + wait_ms, now.mono_ms);
+		queue_set(tracker->queue, account, tracked, due_mono_ms, mono_ms);
 }
 
 static void expect_overdue(struct tracker *tracker, const struct tracked *tracked)
@@ -88,7 +94,7 @@ struct job_change {
 	enum change_kind kind;
 	struct job job;         /* job.state points to state */
 	uint32_t document_hash; /* 0 = the document is as it was */
-	int64_t wait_ms;
+	int64_t due_mono_ms;    /* its next poll, as decided: the commit may take its time */
 	int64_t key;
 	int64_t seq;     /* of its last event; 0 = none */
 	event_set types; /* of its events */
@@ -176,7 +182,7 @@ static void change_is_committed(struct job_change *change, struct tracked *track
 		tracked->document_hash = change->document_hash;
 	expect_overdue(tracker, tracked);
 	if (!tracked->is_in_flight)
-		queue_job(tracker, tracked, change->wait_ms);
+		queue_job(tracker, tracked, change->due_mono_ms);
 }
 
 /* The disk was full: what Zoho said is asked again, what was wished has failed. */
@@ -188,7 +194,8 @@ static void change_is_undone(struct job_change *change, struct tracked *tracked)
 		forget_job(tracker, tracked);
 	else if (change->kind != CHANGE_PAUSE && tracked_is_polled(tracked) &&
 	         !tracked->is_in_flight)
-		queue_job(tracker, tracked, account_of(tracker, tracked)->policy.min_interval_ms);
+		queue_job(tracker, tracked,
+		        due_after(tracker, account_of(tracker, tracked)->policy.min_interval_ms));
 }
 
 static void job_change_on_done(struct journal_change *base, bool is_committed)
@@ -218,7 +225,7 @@ static struct job_change *change_new(struct tracker *tracker, struct tracked *tr
 	        .ticket = registry_ticket(tracked),
 	        .kind = kind,
 	        .job = *job,
-	        .wait_ms = wait_ms,
+	        .due_mono_ms = due_after(tracker, wait_ms),
 	        .key = tracked_key(tracked),
 	};
 	memcpy(change->state, job->state, state_size);
@@ -378,7 +385,7 @@ bool tracker_observe(
 	if (is_status)
 		tracked->fingerprint = observation->fingerprint;
 	take_job(tracker, tracked, &step.job);
-	queue_job(tracker, tracked, step.wait_ms);
+	queue_job(tracker, tracked, due_after(tracker, step.wait_ms));
 	return step.wants_account_pause;
 }
 
@@ -625,7 +632,8 @@ int tracker_load(struct tracker *tracker)
 
 	while ((tracked = registry_each(tracker->registry, &cursor))) {
 		if (tracked_is_polled(tracked))
-			queue_job(tracker, tracked, resume_ms(tracker, tracked, n));
+			queue_job(tracker, tracked,
+			        due_after(tracker, resume_ms(tracker, tracked, n)));
 	}
 	tracker->overdue_next_mono_ms = loop_now(tracker->loop).mono_ms;
 	tracker->overdue_soonest_mono_ms = INT64_MAX;
