@@ -49,7 +49,7 @@ static enum gate_change on_throttled(struct gate *gate, const struct observation
 	if (gate->state != GATE_OK && !is_probe)
 		return GATE_SAME; /* sent before the hold began: it tells nothing new */
 	gate->is_probing = false;
-	gate->until_mono_ms = now.mono_ms + hold_ms(gate, observation, random);
+	gate->until_mono_ms = gate->held_mono_ms = now.mono_ms + hold_ms(gate, observation, random);
 	raise_level(&gate->level);
 	if (gate->state != GATE_OK)
 		return GATE_SAME;
@@ -57,12 +57,17 @@ static enum gate_change on_throttled(struct gate *gate, const struct observation
 	return GATE_BECAME_HELD;
 }
 
+static void probe_from(struct gate *gate, int64_t mono_ms)
+{
+	gate->until_mono_ms = mono_ms > gate->held_mono_ms ? mono_ms : gate->held_mono_ms;
+}
+
 static void put_off_probe(struct gate *gate, struct now now, uint64_t random)
 {
 	gate->is_probing = false;
 	int64_t wait = schedule_doubled_ms(PROBE_FIRST_MS, PROBE_MAX_MS, gate->level);
 
-	gate->until_mono_ms = now.mono_ms + wait - (int64_t)(random % (uint64_t)(wait / 10));
+	probe_from(gate, now.mono_ms + wait - (int64_t)(random % (uint64_t)(wait / 10)));
 	raise_level(&gate->level);
 }
 
@@ -150,7 +155,7 @@ void gate_unpass(struct gate *gate)
 
 void gate_probe_now(struct gate *gate, int64_t mono_ms)
 {
-	gate->until_mono_ms = mono_ms;
+	probe_from(gate, mono_ms);
 }
 
 void circuit_observe(struct circuit *circuit, const struct observation *observation, bool is_probe,

@@ -26,8 +26,10 @@ struct gate {
 	enum error_class reason; /* ERROR_NONE when ok */
 	int64_t since_wall_ms;   /* in this state; 0 = always */
 	int64_t until_mono_ms;   /* held or paused: the next probe */
-	uint8_t level;           /* of the doubling wait */
-	bool is_probing;         /* the one probe is on its way */
+	int64_t held_mono_ms; /* 429 told to wait until then: no probe is sooner, whoever asks for
+	                         it */
+	uint8_t level;        /* of the doubling wait */
+	bool is_probing;      /* the one probe is on its way */
 };
 
 enum gate_change { GATE_SAME, GATE_BECAME_OK, GATE_BECAME_HELD, GATE_BECAME_PAUSED };
@@ -46,7 +48,7 @@ int64_t gate_closed_until_mono(const struct gate *gate, int64_t mono_ms);
 bool gate_pass(struct gate *gate);
 /* The probe was dropped without an answer. */
 void gate_unpass(struct gate *gate);
-/* The next probe may go at once: the configuration or a secret changed. */
+/* The next probe may go at once, or once a hold is over: the configuration or a secret changed. */
 void gate_probe_now(struct gate *gate, int64_t mono_ms);
 
 /* Zero-initialised is closed, which lets everything pass. */

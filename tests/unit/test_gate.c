@@ -290,6 +290,26 @@ START_TEST(test_probe_now_and_unpass)
 }
 END_TEST
 
+/* A paused account's probe that is told to wait: neither a reload nor another pause asks sooner. */
+START_TEST(test_probe_now_keeps_to_a_hold)
+{
+	struct gate gate = {0};
+	struct observation throttled = {.kind = OBSERVED_THROTTLED, .retry_after_ms = 200000};
+	int64_t held;
+
+	see(&gate, OBSERVED_REFUSED, false, start.mono_ms);
+	ck_assert(gate_pass(&gate));
+	ck_assert_int_eq(gate_observe(&gate, &throttled, true, start, 0), GATE_SAME);
+	held = start.mono_ms + 200000;
+	gate_probe_now(&gate, start.mono_ms + 1);
+	ck_assert_int_eq(gate_closed_until_mono(&gate, start.mono_ms + 1), held);
+	ck_assert_int_eq(gate_pause(&gate, ERROR_ALL_LOST, start, 0), GATE_SAME);
+	ck_assert_int_ge(gate_closed_until_mono(&gate, start.mono_ms + 1), held);
+	gate_probe_now(&gate, held + 1);
+	ck_assert_int_eq(gate_closed_until_mono(&gate, held + 1), 0);
+}
+END_TEST
+
 /* ---- circuit ---- */
 
 static void circuit_see(
@@ -426,6 +446,7 @@ int main(void)
 	tcase_add_test(tests, test_pause_beats_hold_and_throttling_keeps_a_pause);
 	tcase_add_test(tests, test_all_lost_opens_by_a_document_only);
 	tcase_add_test(tests, test_probe_now_and_unpass);
+	tcase_add_test(tests, test_probe_now_keeps_to_a_hold);
 	tcase_add_test(tests, test_circuit_opens_after_failures_in_a_row);
 	tcase_add_test(tests, test_a_probe_that_finds_the_gate_open_changes_nothing);
 	tcase_add_test(tests, test_circuit_counts_to_its_end);
