@@ -14,7 +14,6 @@ enum {
 	LIFE_MS = 3600 * 1000,
 	LIVE_MAX = 15, /* a further one evicts the oldest */
 	MINUTE_MS = 60 * 1000,
-	TURN_MAX_MS = 1000, /* the daemon takes a turn's time from its beginning */
 	/* Until the daemon asks again: held an hour at most, and a slow probe on top. */
 	THROTTLED_REST_MS = 80 * MINUTE_MS,
 	FAILED_REST_MS = 40 * MINUTE_MS,

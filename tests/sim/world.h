@@ -20,6 +20,8 @@
 #include "util/clock.h"
 #include "util/rng.h"
 
+enum { TURN_MAX_MS = 1000 }; /* the daemon takes a turn's time from its beginning */
+
 enum {
 	WORLD_DATACENTERS_MAX = 8,
 	WORLD_ACCOUNTS_MAX = 8192,
