@@ -26,10 +26,9 @@ struct gate {
 	enum error_class reason; /* ERROR_NONE when ok */
 	int64_t since_wall_ms;   /* in this state; 0 = always */
 	int64_t until_mono_ms;   /* held or paused: the next probe */
-	int64_t held_mono_ms; /* 429 told to wait until then: no probe is sooner, whoever asks for
-	                         it */
-	uint8_t level;        /* of the doubling wait */
-	bool is_probing;      /* the one probe is on its way */
+	int64_t held_mono_ms;    /* as 429 told: no probe is sooner, whoever asks for one */
+	uint8_t level;           /* of the doubling wait */
+	bool is_probing;         /* the one probe is on its way */
 };
 
 enum gate_change { GATE_SAME, GATE_BECAME_OK, GATE_BECAME_HELD, GATE_BECAME_PAUSED };

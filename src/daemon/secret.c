@@ -167,7 +167,7 @@ static bool read_anew(struct secret *secret)
 	return take_text(secret, fd);
 }
 
-/* By one system call: it is asked for again and again while an account is paused. */
+/* By one system call: it is asked for of each account that has something to do, again and again. */
 static bool is_as_read(const struct secret *secret)
 {
 	struct stat st;

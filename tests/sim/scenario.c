@@ -283,6 +283,12 @@ static void make_job_of_crowd(size_t i)
 	world->n_open_jobs++;
 }
 
+/* Configurations differ in jobs and hooks, too. */
+static bool has_variants(const struct scenario *scenario)
+{
+	return scenario->is_reloaded || scenario->kinds >> KIND_RELOADS & 1;
+}
+
 static void make_job(size_t i, const struct scenario *scenario)
 {
 	struct world_job *job = &world->jobs[i];
@@ -298,7 +304,7 @@ static void make_job(size_t i, const struct scenario *scenario)
 	make_life(job, span);
 	if (!job->is_by_socket && world_chance(DICE_SCENARIO, 0.2))
 		job->hooks = (uint8_t)world_between(DICE_SCENARIO, 1, 3);
-	if (!job->is_by_socket && scenario->has_variants && world_chance(DICE_SCENARIO, 0.3))
+	if (!job->is_by_socket && has_variants(scenario) && world_chance(DICE_SCENARIO, 0.3))
 		/* never in the first */
 		job->absent_in = (uint8_t)(world_between(DICE_SCENARIO, 1, 7) << 1);
 	if (world_has(KIND_LOSSES) && world_chance(DICE_SCENARIO, 0.15)) {
@@ -336,7 +342,7 @@ static void make_hooks(const struct scenario *scenario)
 		world->n_hooks = 1;
 	if (scenario->is_crowd)
 		world->hooks[0].on = event_set_by_name("job.lost"); /* which none is */
-	if (scenario->has_variants && world_chance(DICE_SCENARIO, 0.3))
+	if (has_variants(scenario) && world_chance(DICE_SCENARIO, 0.3))
 		world->hooks[2].absent_in = (uint8_t)(1 << world_between(DICE_SCENARIO, 1, 3));
 }
 

@@ -14,10 +14,10 @@
 struct scenario {
 	size_t n_jobs;
 	size_t n_accounts;
-	int64_t days_ms;   /* how long there are troubles */
-	bool is_crowd;     /* crowd.h */
-	bool has_variants; /* configurations differ in jobs and hooks, too */
-	kind_set kinds;    /* of trouble */
+	int64_t days_ms;  /* how long there are troubles */
+	bool is_crowd;    /* crowd.h */
+	bool is_reloaded; /* also without the kind of trouble: at a turn that was asked for */
+	kind_set kinds;   /* of trouble */
 };
 
 /* What follows from the number of jobs. */

@@ -83,14 +83,6 @@ static bool try_history(struct shrinking *shrinking, const struct history *histo
 	return false;
 }
 
-/* As if it had been asked for without them from the beginning. */
-static void leave_out(struct history *history, kind_set kinds)
-{
-	history->scenario.kinds &= ~kinds;
-	if (!(history->scenario.kinds >> KIND_RELOADS & 1) && history->reload_at_turn == 0)
-		history->scenario.has_variants = false;
-}
-
 /* Many at once first: of most failures nearly all of them are bystanders. */
 static bool drop_kinds(struct shrinking *shrinking)
 {
@@ -100,7 +92,7 @@ static bool drop_kinds(struct shrinking *shrinking)
 		for (int first = 0; first < KINDS; first += n) {
 			struct history history = shrinking->best;
 
-			leave_out(&history, (((kind_set)1 << n) - 1) << first);
+			history.scenario.kinds &= ~((((kind_set)1 << n) - 1) << first);
 			if (history.scenario.kinds != shrinking->best.scenario.kinds)
 				has_dropped |= try_history(shrinking, &history);
 		}

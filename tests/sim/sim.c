@@ -334,9 +334,8 @@ static void settle(struct options *options)
 	if (options->is_calm)
 		scenario->kinds = 0;
 	/* Also for a calm world's reloads: what they change. */
-	scenario->has_variants = scenario->kinds >> KIND_RELOADS & 1 ||
-	                         options->sweep == SWEEP_RELOADS ||
-	                         options->run.history.reload_at_turn > 0;
+	scenario->is_reloaded =
+	        options->sweep == SWEEP_RELOADS || options->run.history.reload_at_turn > 0;
 	scenario_settle(scenario);
 	options->run.history.seed = options->run.first_seed;
 	options->run.tells_each |= options->run.last_seed - options->run.first_seed < EACH_MAX;
