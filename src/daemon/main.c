@@ -1,6 +1,5 @@
 /* bulkwatchd: arguments, and what a process must be before it holds secrets and starts programs. */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
@@ -15,8 +14,8 @@
 #include "daemon/daemon.h"
 #include "util/clock.h"
 #include "util/log.h"
-
 #include "util/mem.h"
+#include "util/standard.h"
 
 #define CONFIG_FILE "/etc/bulkwatch/bulkwatchd.yaml"
 
@@ -101,17 +100,6 @@ static int check(const char *file)
 	return r == 0 ? DAEMON_OK : DAEMON_CONFIG;
 }
 
-/* Descriptors 0 to 2 are always open, so that no file or socket of ours ever becomes one of them.
- */
-static void open_standard_descriptors(void)
-{
-	for (int fd = 0; fd <= 2; fd++) {
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
-		        open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd)
-			_exit(DAEMON_INTERNAL);
-	}
-}
-
 /*
  * A poll takes some 20 KB and gives them back. Where they lie at the heap's end, libc's default
  * hands the pages to the kernel and asks for them again at every turn, which is slower than the
@@ -124,13 +112,23 @@ static void prepare_process(void)
 {
 	struct rlimit none = {0, 0};
 
-	open_standard_descriptors();
 	umask(077);
 	mallopt(M_TRIM_THRESHOLD, KEPT_FREE_BYTES);
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
+/* The exit code of what only prints. */
+static int printed(int code)
+{
+	int r = standard_flush();
+
+	if (r == 0)
+		return code;
+	fprintf(stderr, "bulkwatchd: cannot write the output: %s\n", strerror(-r));
+	return code == DAEMON_OK ? DAEMON_OTHER : code;
 }
 
 static bool is_clock_absurd(void)
@@ -144,13 +142,15 @@ int main(int argc, char **argv)
 {
 	struct arguments arguments = {0};
 	struct daemon *daemon = NULL;
+	standard_open();
+
 	int code = read_arguments(argc, argv, &arguments);
 
 	if (code >= 0)
-		return code;
+		return printed(code);
 	prepare_process();
 	if (arguments.is_check)
-		return check(arguments.config_file);
+		return printed(check(arguments.config_file));
 	if (is_clock_absurd()) {
 		char text[CLOCK_TEXT_SIZE];
 

@@ -13,6 +13,7 @@
 #include "util/err.h"
 #include "util/log.h"
 #include "util/mem.h"
+#include "util/standard.h"
 #include "util/str.h"
 
 enum { EXIT_OK = 0, EXIT_OTHER = 1, EXIT_USAGE = 2, EXIT_CONFIG = 78 };
@@ -268,9 +269,16 @@ static int command_run(struct command *c)
 int main(int argc, char **argv)
 {
 	struct command command;
+	int r;
 
+	standard_open();
 	signal(SIGPIPE, SIG_IGN);
 	command_parse(&command, argc, argv);
+	r = command.exit_code == EXIT_OK ? standard_flush() : 0;
+	if (r < 0) {
+		fprintf(stderr, "bulkwatch-sim: cannot write the output: %s\n", err_text(r));
+		command.exit_code = EXIT_OTHER;
+	}
 	/* One that is left from an earlier run would tell the wrong ports until ours is written. */
 	if (command.exit_code < 0 && command.options.port_file &&
 	        unlink(command.options.port_file) < 0 && errno != ENOENT) {

@@ -139,6 +139,17 @@ class Json(TestCase):
                         stdout.close()
                 os.close(writer)
 
+    def test_output_that_was_closed(self):
+        """No socket takes the closed descriptor's place, and nobody takes what is lost for told."""
+        for words in ("wait 1000", "events", "list"):
+            argv = [CTL, "--runtime-dir", self.stage.runtime_dir, *words.split()]
+            with self.subTest(words=words):
+                done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", *map(str, argv)],
+                                      stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                      timeout=DEADLINE_S, check=False)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(b"cannot write", done.stderr)
+
     def test_verbs_without(self):
         for words in (["completion", "zsh"], ["consume", "n", "--exec", "true"]):
             code, text, error = self.run_ctl("--json", *words)

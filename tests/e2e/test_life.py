@@ -8,9 +8,10 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import unittest
 
-from harness import DEADLINE_S, QUIET_S, TestCase, ask, assert_unchanged, children_of, wait_for
+from harness import DAEMON, DEADLINE_S, QUIET_S, TestCase, ask, assert_unchanged, children_of, wait_for
 
 USAGE, BAD_DATABASE, BUSY, CONFIG = 2, 65, 69, 78
 CANARY = "1000.canary0canary1canary2canary3canary4.canary5canary6canary7canary8"
@@ -42,6 +43,15 @@ class Starting(TestCase):
         code, said = self.stage.run("--version")
         self.assertEqual(code, 0)
         self.assertRegex(said, r"^bulkwatchd \d+\.\d+\.\d+\n$")
+
+    def test_output_that_nobody_takes(self):
+        self.stage.config({})
+        for words in ("--help", "--version", f"--check -c {self.stage.config_file}"):
+            for redirection in (">/dev/full", ">&-"):
+                done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", DAEMON, *words.split()],
+                                      stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
+                self.assertEqual(done.returncode, 1, (words, redirection))
+                self.assertIn(b"cannot write", done.stderr)
 
     def test_usage(self):
         config = self.stage.config_file

@@ -37,6 +37,14 @@ class CommandLine(TestCase):
         self.assertEqual(code, 0)
         self.assertRegex(out, r"^bulkwatch-sim \d+\.\d+\.\d+\n$")
 
+    def test_output_that_nobody_takes(self):
+        for option in ("--help", "--version"):
+            for redirection in (">/dev/full", ">&-"):
+                done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", PROGRAM, option],
+                                      stderr=subprocess.PIPE, timeout=DEADLINE_S, check=False)
+                self.assertEqual(done.returncode, 1, (option, redirection))
+                self.assertIn(b"cannot write", done.stderr)
+
     def test_usage(self):
         for options in (["--nonsense"], ["--dc"], ["--dc", "UPPER"], ["--dc", "eu=0"],
                         ["--dc", "eu=70000"], ["--dc", "eu", "--dc", "eu"], ["--tls", "only-one"],
