@@ -4,6 +4,7 @@
 #include "config/loader.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "util/clock.h"
@@ -178,6 +179,18 @@ static void check_dir(
 		problems_add(&l->problems, node->at, "%s: %s %s", name, path, wrong);
 }
 
+/* It is replaced by renaming: /dev/stdout, say, would be gone. */
+static void check_textfile(struct loader *l, const struct found *found)
+{
+	const char *path = l->config->metrics_textfile;
+	struct stat st;
+
+	if (path && lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		problems_add(&l->problems, found_node(found, "metrics_textfile")->at,
+		        "metrics_textfile: %s is not a regular file, which would be replaced",
+		        path);
+}
+
 void check_root(struct loader *l, const struct found *found)
 {
 	/* Both sockets' names are equally long. */
@@ -198,6 +211,8 @@ void check_root(struct loader *l, const struct found *found)
 		check_dir(l, found, "state_dir", l->config->state_dir);
 		check_dir(l, found, "runtime_dir", l->config->runtime_dir);
 	}
+	if (!(l->flags & LOADER_TEXT_ALONE))
+		check_textfile(l, found);
 	if (l->config->metrics_listen &&
 	        !config_split_address(l->config->metrics_listen, address, &port))
 		problems_add(&l->problems, found_node(found, "metrics_listen")->at,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sim/port_file.h"
@@ -241,6 +242,27 @@ static void log_problems(struct buf *problems)
 		fprintf(stderr, "%s\n", line);
 }
 
+/*
+ * One that is left from an earlier run would tell the wrong ports until ours is written. What is no
+ * file (/dev/stdout, say) is not ours to replace.
+ */
+static void command_clear_port_file(struct command *c)
+{
+	const char *path = c->options.port_file;
+	struct stat st;
+	bool is_there = lstat(path, &st) == 0;
+
+	if (!is_there && errno == ENOENT)
+		return;
+	if (is_there && !S_ISREG(st.st_mode))
+		log_error("%s is there and is not a regular file", path);
+	else if (unlink(path) < 0)
+		log_error("%s: %m", path);
+	else
+		return;
+	c->exit_code = EXIT_OTHER;
+}
+
 static int command_run(struct command *c)
 {
 	cleanup(buf_deinit) struct buf problems = {0};
@@ -279,12 +301,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "bulkwatch-sim: cannot write the output: %s\n", err_text(r));
 		command.exit_code = EXIT_OTHER;
 	}
-	/* One that is left from an earlier run would tell the wrong ports until ours is written. */
-	if (command.exit_code < 0 && command.options.port_file &&
-	        unlink(command.options.port_file) < 0 && errno != ENOENT) {
-		log_error("%s: %m", command.options.port_file);
-		command.exit_code = EXIT_OTHER;
-	}
+	if (command.exit_code < 0 && command.options.port_file)
+		command_clear_port_file(&command);
 	if (command.exit_code < 0 && command.self_signed_dir &&
 	        command_make_certificates(&command) < 0)
 		command.exit_code = EXIT_OTHER;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """bulkwatch-sim as a program: its command line, its scripts, how it ends."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -80,6 +81,20 @@ class CommandLine(TestCase):
         code, _, _ = self.run_program("--port-file", stale, "--script", directory / "missing.yaml")
         self.assertEqual(code, 78)
         self.assertFalse(stale.exists())
+
+    def test_a_port_file_that_is_no_file_stays(self):
+        """/dev/stdout, for one: a link, or a device, that is not ours to replace."""
+        directory = pathlib.Path(tempfile.mkdtemp(prefix="bulkwatch-sim-ports-"))
+        self.addCleanup(shutil.rmtree, directory)
+        (directory / "link").symlink_to(directory / "file")
+        os.mkfifo(directory / "fifo")
+        (directory / "directory").mkdir()
+        for name in ("link", "fifo", "directory"):
+            before = (directory / name).lstat()
+            code, _, err = self.run_program("--dc", "eu", "--port-file", directory / name)
+            self.assertEqual(code, 1, err)
+            self.assertIn("is not a regular file", err)
+            self.assertEqual((directory / name).lstat(), before)
 
     def script_problems(self, text):
         directory = pathlib.Path(tempfile.mkdtemp(prefix="bulkwatch-sim-script-"))
