@@ -227,6 +227,33 @@ static int open_examine(struct store *store, bool *is_current, struct buf *words
 	return *is_current ? open_load(store, words) : 0;
 }
 
+/*
+ * A copy (backup.c) is no WAL database until it is opened. It goes on beside what became of the
+ * original since: the numbers that it gives out stand for other events there, and the name of the
+ * database is what tells them apart. While it is none, so that a crash in between loses nothing.
+ */
+static int open_rename_copy(struct store *store, bool is_current, struct buf *words)
+{
+	char mode[16];
+	int r = store_query_text(store, "PRAGMA journal_mode", mode, sizeof(mode));
+
+	if (r == 0 && (store->is_new || strcmp(mode, "wal") == 0))
+		return 0;
+	if (r == 0)
+		r = store_exec(store, "UPDATE meta SET instance = lower(hex(randomblob(8)))");
+	if (r == 0 && is_current)
+		r = open_load_meta(store);
+	if (r == 0)
+		buf_addf(words,
+		        "%s is a copy from a backup: it goes on under a name of its own, with "
+		        "which the "
+		        "ids of its events begin",
+		        store->path);
+	else
+		buf_addf(words, "%s: %s", store->path, err_text(r));
+	return r;
+}
+
 static int open_recover(struct store *store, struct buf *words)
 {
 	int r;
@@ -257,6 +284,8 @@ static int open_all(struct store *store, const char *dir, struct buf *words)
 		r = open_connect(store, words);
 	if (r == 0)
 		r = open_examine(store, &is_current, words);
+	if (r == 0)
+		r = open_rename_copy(store, is_current, words);
 	if (r == 0)
 		r = open_pragmas(store, pragmas_then, ARRAY_LEN(pragmas_then), words);
 	if (r == 0 && !is_current) {
@@ -298,8 +327,8 @@ int store_open_with(const struct store_migration *migrations, size_t n, const ch
 	}
 	store_dir_tell_holder(store);
 	if (store_ballast_make(store) != 0)
-		buf_addf(words, "no room in %s for a ballast of %d MiB", dir,
-		        STORE_BALLAST_BYTES / 1024 / 1024);
+		buf_addf(words, "%sno room in %s for a ballast of %d MiB", words->len ? "; " : "",
+		        dir, STORE_BALLAST_BYTES / 1024 / 1024);
 	*out = store;
 	return 0;
 }

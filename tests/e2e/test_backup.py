@@ -24,6 +24,31 @@ class Backup(QueryCase):
         self.assertEqual(connection.execute("PRAGMA journal_mode").fetchall(), [("delete",)])
         return connection
 
+    def test_what_follows_a_restored_copy_has_other_ids(self):
+        """Its numbers were given to other events already, whose ids somebody may remember."""
+        daemon = self.start({"acme": ["1001"]})
+        daemon.wait_finished(1)
+        copy = ask(daemon.admin, "GET", "/v1/backup").data
+        last = daemon.status()["last_seq"]
+        daemon.post("/v1/jobs", {"account": "acme", "id": "1002"})
+        daemon.wait_finished(2)
+        lost = [event for event in daemon.events() if event["seq"] > last]
+        self.assert_stops(daemon)
+        for path in self.stage.state_dir.glob("bulkwatch.db*"):
+            path.unlink()
+        (self.stage.state_dir / "bulkwatch.db").write_bytes(copy)
+        daemon = self.stage.start()
+        self.assertIn("is a copy from a backup", self.stage.log())
+        daemon.post("/v1/jobs", {"account": "acme", "id": "1003"})
+        daemon.wait_finished(2)
+        new = [event for event in daemon.events() if event["seq"] > last]
+        self.assertTrue({event["seq"] for event in new} & {event["seq"] for event in lost})
+        self.assertFalse({event["id"] for event in new} & {event["id"] for event in lost})
+        # The name stays its own.
+        name = daemon.status()["database"]["instance"]
+        daemon.kill()
+        self.assertEqual(self.stage.start().status()["database"]["instance"], name)
+
     def assert_nothing_is_left(self):
         self.assertEqual([p.name for p in self.stage.state_dir.glob("backup*")], [])
 

@@ -77,7 +77,8 @@ static int finish(struct store_backup *backup)
 	return n;
 }
 
-/* The copy becomes the database of the store, whose instance it is; the query is put to it. */
+/* The copy becomes the database of the store, under a name that it keeps; the query is put to it.
+ */
 static void expect_copy(const char *sql, const char *answer)
 {
 	char instance[17];
@@ -97,8 +98,13 @@ static void expect_copy(const char *sql, const char *answer)
 	ck_assert_str_eq(got, answer);
 	free(got);
 	store = storekit_open(dir);
-	ck_assert_str_eq(store_instance(store), instance);
+	ck_assert_uint_eq(strspn(store_instance(store), "0123456789abcdef"), 16);
+	ck_assert_str_ne(store_instance(store), instance);
 	ck_assert_int_eq(store_last_seq(store), last_seq);
+	memcpy(instance, store_instance(store), sizeof(instance));
+	store_close(store);
+	store = storekit_open(dir);
+	ck_assert_str_eq(store_instance(store), instance);
 }
 
 START_TEST(copy_is_a_whole_database)
