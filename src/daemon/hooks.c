@@ -146,10 +146,13 @@ static char **copy_argv(char *const *argv)
 	return copy;
 }
 
-/* A secret that was read stays where its file does. */
+/* A secret that was read stays where its file does, and a receiver's wish to be left alone where
+ * the receiver does. */
 static void hook_take_config(struct hook *hook, const struct config_hook *from)
 {
 	struct secret kept = {0};
+	bool is_same_url =
+	        from->url && hook->config.url && strcmp(from->url, hook->config.url) == 0;
 
 	if (from->secret_file && hook->secret.path &&
 	        strcmp(from->secret_file, hook->secret.path) == 0) {
@@ -167,7 +170,8 @@ static void hook_take_config(struct hook *hook, const struct config_hook *from)
 		secret_init(&hook->secret, from->secret_file);
 		hook->secret.is_list = true;
 	}
-	hook->held_until_mono_ms = 0;
+	if (!is_same_url)
+		hook->held_until_mono_ms = 0;
 	hook->is_configured = true;
 }
 

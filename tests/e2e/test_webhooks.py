@@ -244,6 +244,23 @@ class Webhooks(TestCase):
         # Others are not sent meanwhile either.
         self.assertGreaterEqual(receiver.hits[1].at - receiver.hits[0].at, 1.9)
 
+    def test_a_reload_does_not_cut_it_short_but_another_address_does(self):
+        held, other = self.receiver((429, {"Retry-After": "3600"}), 204), self.receiver(204)
+        account = {ACCOUNT: self.stage.account(["1000", "1001", "1002"])}
+        config = {"hook": {"url": held.url, "parallel": 1, **FAST}}
+        daemon = self.start(config, jobs=3)
+        self.wait_state(daemon, "pending", 3)
+        wait_for(lambda: len(held.hits) == 1, "the request that is answered 429")
+        config["hook"]["attempts"] = 30
+        self.stage.config(account, hooks=config)
+        self.assertEqual(daemon.reload().status, 200)
+        assert_unchanged(lambda: len(held.hits), QUIET_S, "number of requests")
+        config["hook"]["url"] = other.url
+        self.stage.config(account, hooks=config)
+        self.assertEqual(daemon.reload().status, 200)
+        self.wait_state(daemon, "delivered", 2)
+        self.assertEqual((len(held.hits), len(other.hits)), (1, 2))
+
     def test_retry_after_of_another_failure_holds_that_delivery_alone(self):
         receiver = self.receiver((500, {"Retry-After": "3600"}), 204)
         daemon = self.start({"hook": {"url": receiver.url, "parallel": 1, **FAST}}, jobs=3)
