@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "evidence.h"
 #include "util/mem.h"
 #include "world.h"
 
@@ -181,7 +182,7 @@ static void ask_for_retry(struct asker *from)
 	cleanup(mem_free_p) char *target =
 	        mem_printf("/v1/deliveries/%" PRId64 "/retry", delivery->id);
 
-	delivery->may_be_retried = true;
+	evidence_retry(delivery);
 	asker_ask(from, "admin.sock", "POST", target, NULL, changer_on_reply);
 }
 

@@ -1,4 +1,4 @@
-/* Programs. evidence_poll.c has requests, evidence_commit.c what is committed. */
+/* What each life begins with, and bounds. The other files of evidence*.c have the rest. */
 #include "evidence.h"
 
 #include <inttypes.h>
@@ -7,9 +7,6 @@
 #include <string.h>
 
 #include "tokens.h"
-#include "util/hash.h"
-#include "util/mem.h"
-#include "util/str.h"
 
 enum {
 	DRAIN_MAX_MS = 60 * 1000, /* drain_timeout, and a program that must be killed */
@@ -47,13 +44,21 @@ void evidence_new_life(void)
 	for (size_t i = 0; i < world->n_deliveries; i++) {
 		struct seen_delivery *delivery = &world->deliveries[i];
 
+		/* What its receiver said is on disk with the end of the attempt, and by the wall
+		 * clock. */
+		if (delivery->state == DELIVERY_RUNNING || world->has_leapt)
+			delivery->not_before_mono_ms = 0;
 		if (delivery->state == DELIVERY_RUNNING)
 			delivery->state = DELIVERY_PENDING;
 		if (delivery->is_running)
-			world_happened(HAPPENED_HOOK_VANISHED);
+			world_happened(world->hooks[delivery->hook].is_webhook
+			                       ? HAPPENED_CALL_VANISHED
+			                       : HAPPENED_HOOK_VANISHED);
 		delivery->is_running = delivery->has_gone_well = delivery->has_failed_for_good =
 		        false;
 	}
+	for (size_t i = 0; i < world->n_hooks; i++)
+		world->hooks[i].held_until_mono_ms = 0;
 	tokens_new_life();
 	world->has_leapt = false;
 	memset(world->n_running, 0, sizeof(world->n_running));
@@ -82,6 +87,7 @@ void evidence_reload(int from, int to)
 		if (account->has_other_file[from] != account->has_other_file[to])
 			account->held_until_mono_ms = 0;
 	}
+	evidence_reload_hooks(from, to);
 }
 
 /* ---- bounds ---- */
@@ -116,128 +122,4 @@ void evidence_no_secret(const char *where, const char *bytes, size_t len)
 {
 	if (len > 0 && memmem(bytes, len, WORLD_CANARY, strlen(WORLD_CANARY)))
 		world_fail("a secret is in %s", where);
-}
-
-/* ---- programs ---- */
-
-static const char *variable(const struct child_spec *spec, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (size_t i = 0; spec->envp[i]; i++) {
-		if (str_has_prefix(spec->envp[i], "BULKWATCH_") &&
-		        strncmp(spec->envp[i] + strlen("BULKWATCH_"), name, len) == 0 &&
-		        spec->envp[i][strlen("BULKWATCH_") + len] == '=')
-			return spec->envp[i] + strlen("BULKWATCH_") + len + 1;
-	}
-	world_fail("a program without BULKWATCH_%s", name);
-}
-
-static void judge_texts(const struct child_spec *spec, const struct seen_event *event, int64_t seq)
-{
-	const char *state = word_text((enum word)event->to);
-	const struct world_job *job = event->job < 0 ? NULL : &world->jobs[event->job];
-	cleanup(mem_free_p) char *id = mem_printf("%s-%" PRId64, world->instance, seq);
-	cleanup(mem_free_p) char *quoted = mem_printf("\"id\":\"%s\"", id);
-	cleanup(mem_free_p) char *input = mem_strndup(spec->input, spec->input_len);
-
-	if (strcmp(variable(spec, "EVENT_ID"), id) != 0 || !strstr(input, quoted))
-		world_fail("event %" PRId64 " reaches a program under the id %s", seq,
-		        variable(spec, "EVENT_ID"));
-	if (strcmp(variable(spec, "EVENT_TYPE"), event_type_name((enum event_type)event->type)) !=
-	        0)
-		world_fail("event %" PRId64 " reaches a program as %s", seq,
-		        variable(spec, "EVENT_TYPE"));
-	if (strcmp(variable(spec, "JOB_ID"), job ? job->id : "") != 0)
-		world_fail("event %" PRId64 " reaches a program as one of another job", seq);
-	if (state && strcmp(variable(spec, "STATE"), state) != 0)
-		world_fail("event %" PRId64 " (%s) reaches a program with the state %s", seq, state,
-		        variable(spec, "STATE"));
-}
-
-/* What stands before it in the line of its hook and job has ended. */
-static void judge_order(int64_t seq, int hook)
-{
-	if (evidence_find_delivery(seq, hook)->may_be_retried)
-		return; /* by hand it may overtake */
-	for (int32_t before = world->events[seq].previous; before;
-	        before = world->events[before].previous) {
-		const struct seen_delivery *delivery = evidence_find_delivery(before, hook);
-
-		if (delivery && !delivery->may_be_retried &&
-		        delivery->state != DELIVERY_DELIVERED && delivery->state != DELIVERY_DEAD)
-			world_fail("hook %s is given event %" PRId64
-			           " before event %d of the same job is done",
-			        world->hooks[hook].name, seq, before);
-	}
-}
-
-static void judge_start(const struct child_spec *spec, const struct seen_delivery *delivery)
-{
-	int64_t attempt;
-
-	if (delivery->state == DELIVERY_DELIVERED || delivery->state == DELIVERY_DEAD)
-		world_fail("hook %s: event %d is %s already, yet given once more",
-		        world->hooks[delivery->hook].name, delivery->seq,
-		        delivery_state_name((enum delivery_state)delivery->state));
-	if (delivery->state != DELIVERY_RUNNING)
-		world_fail("hook %s is given event %d, but the claim is not committed",
-		        world->hooks[delivery->hook].name, delivery->seq);
-	if (delivery->is_running)
-		world_fail("hook %s is given event %d while it runs for it",
-		        world->hooks[delivery->hook].name, delivery->seq);
-	if (str_to_int(variable(spec, "ATTEMPT"), 1, INT64_MAX, &attempt) != 0 ||
-	        attempt != delivery->attempts)
-		world_fail("hook %s: attempt %s of event %d, but %d are recorded",
-		        world->hooks[delivery->hook].name, variable(spec, "ATTEMPT"), delivery->seq,
-		        delivery->attempts);
-}
-
-int evidence_start(const struct child_spec *spec, bool is_started)
-{
-	int hook = world_find_hook(variable(spec, "HOOK"));
-	uint64_t input_hash = hash_bytes(spec->input, spec->input_len) | 1;
-	struct seen_delivery *delivery;
-	struct seen_event *event;
-	int64_t seq;
-
-	if (hook < 0 || str_to_int(variable(spec, "EVENT_SEQ"), 1, INT64_MAX, &seq) != 0)
-		world_fail("a program for hook %s, event %s", variable(spec, "HOOK"),
-		        variable(spec, "EVENT_SEQ"));
-	if (seq > world->committed_seq)
-		world_fail("hook %s is given event %" PRId64 ", which is not committed",
-		        world->hooks[hook].name, seq);
-	event = &world->events[seq];
-	delivery = evidence_find_delivery(seq, hook);
-	if (!delivery)
-		world_fail("hook %s is given event %" PRId64 " without a delivery on disk",
-		        world->hooks[hook].name, seq);
-	judge_start(spec, delivery);
-	judge_texts(spec, event, seq);
-	judge_order(seq, hook);
-	evidence_no_secret("the input of a hook", spec->input, spec->input_len);
-	for (size_t i = 0; spec->envp[i]; i++)
-		evidence_no_secret(
-		        "the environment of a hook", spec->envp[i], strlen(spec->envp[i]));
-	if (event->input_hash && event->input_hash != input_hash)
-		world_fail("event %" PRId64 " is not told with the same words each time", seq);
-	event->input_hash = input_hash;
-	delivery->is_running = true;
-	if (++world->n_running[hook] > world->hooks[hook].parallel)
-		world_fail("hook %s runs %d times at once, allowed are %d", world->hooks[hook].name,
-		        world->n_running[hook], world->hooks[hook].parallel);
-	delivery->n_started += is_started;
-	world->n_runs += is_started;
-	return (int)(delivery - world->deliveries);
-}
-
-void evidence_end(int index, const struct child_result *result)
-{
-	struct seen_delivery *delivery = &world->deliveries[index];
-	bool has_exited = result->end == CHILD_EXITED;
-
-	delivery->is_running = false;
-	world->n_running[delivery->hook]--;
-	delivery->has_gone_well = has_exited && result->code == 0;
-	delivery->has_failed_for_good = has_exited && result->code == HOOK_EXIT_PERMANENT;
 }

@@ -1,6 +1,6 @@
 /*
  * What was seen of the daemon, and the judgement of each step as it happens: requests, programs,
- * commits. What only shows at the end, or on disk, is judge.c's.
+ * webhooks, commits. What only shows at the end, or on disk, is judge.c's.
  */
 #pragma once
 
@@ -18,6 +18,7 @@ void evidence_new_life(void);
 void evidence_leap(void);
 /* The configuration in force changes from one variant to another. */
 void evidence_reload(int from, int to);
+void evidence_reload_hooks(int from, int to);
 
 /* ---- requests ---- */
 
@@ -36,11 +37,28 @@ void evidence_look_at_memory(void);
 /* Bytes that leave the daemon, or stay on disk. */
 void evidence_no_secret(const char *where, const char *bytes, size_t len);
 
-/* ---- programs ---- */
+/* ---- hooks ---- */
 
-/* The index of the delivery. is_started: the program will really run. */
+/* What an attempt of a delivery is given; borrowed. */
+struct given {
+	const char *to; /* "program" or "receiver" */
+	int hook;
+	int64_t seq;
+	const char *id, *input;
+	size_t input_len;
+};
+/* An attempt begins: is it allowed, now, and is it given what it should be? */
+struct seen_delivery *evidence_give(const struct given *given);
+/* It ended, and the daemon is told so right now. */
+void evidence_given(struct seen_delivery *delivery, bool has_gone_well, bool has_failed_for_good);
+/* Somebody asks for another try, by hand. */
+void evidence_retry(struct seen_delivery *delivery);
+
+/* These two give the index of the delivery. is_started: the program will really run. */
 int evidence_start(const struct child_spec *spec, bool is_started);
+int evidence_call(const struct http_request *request);
 void evidence_end(int delivery, const struct child_result *result);
+void evidence_called(int delivery, const struct zoho_saying *saying);
 
 /* ---- what is written, and committed ---- */
 

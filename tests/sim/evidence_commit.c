@@ -122,8 +122,10 @@ static void judge_job_event(const struct world_job *job, const struct seen_event
 
 static struct seen_event seen_of(const struct store_event *event)
 {
+	const char *data = event->data ? event->data : "null";
 	struct seen_event seen = {
 	        .hash = evidence_hash(event),
+	        .data_hash = hash_bytes(data, strlen(data)),
 	        .account = event->account ? world_find_account(event->account) : -1,
 	        .job = WORLD_NO_JOB,
 	        .type = (uint8_t)event->type,
@@ -215,6 +217,23 @@ static bool has_ended(uint8_t state)
 	return state == DELIVERY_DELIVERED || state == DELIVERY_DEAD;
 }
 
+/* What its end meant is what is recorded. */
+static void judge_outcome(const struct seen_delivery *old, const struct seen_delivery *new)
+{
+	const struct world_hook *hook = &world->hooks[old->hook];
+
+	if (old->state != DELIVERY_RUNNING)
+		return;
+	if (old->has_gone_well && new->state != DELIVERY_DELIVERED)
+		world_fail("hook %s: an attempt for event %d went well, yet it is recorded as %s",
+		        hook->name, old->seq,
+		        delivery_state_name((enum delivery_state) new->state));
+	if (old->has_failed_for_good && new->state != DELIVERY_DEAD)
+		world_fail("hook %s: event %d is of no use to it, yet it is recorded as %s",
+		        hook->name, old->seq,
+		        delivery_state_name((enum delivery_state) new->state));
+}
+
 static void judge_end(const struct seen_delivery *old, const struct seen_delivery *new)
 {
 	const struct world_hook *hook = &world->hooks[old->hook];
@@ -226,12 +245,16 @@ static void judge_end(const struct seen_delivery *old, const struct seen_deliver
 		world_fail("hook %s: the delivery of event %d is %s already, yet written anew",
 		        hook->name, old->seq, delivery_state_name((enum delivery_state)old->state));
 	if (new->state == DELIVERY_DELIVERED && !old->has_gone_well)
-		world_fail("hook %s: event %d is recorded as delivered, but no program ended well",
+		world_fail("hook %s: event %d is recorded as delivered, but no attempt went well",
 		        hook->name, old->seq);
+	judge_outcome(old, new);
 	if (new->state == DELIVERY_DEAD &&
 	        !old->has_failed_for_good &&new->attempts - old->granted < hook->attempts)
 		world_fail("hook %s: event %d is given up after %d attempts", hook->name, old->seq,
 		        new->attempts);
+	if (new->state == DELIVERY_RUNNING &&new->attempts - old->granted > hook->attempts)
+		world_fail("hook %s: attempt %d of event %d, allowed are %d", hook->name,
+		        new->attempts - old->granted, old->seq, hook->attempts);
 	if (new->attempts != old->attempts + (new->state == DELIVERY_RUNNING))
 		world_fail("hook %s: attempts of event %d go from %d to %d", hook->name, old->seq,
 		        old->attempts, new->attempts);
@@ -258,6 +281,8 @@ static void move_delivery(struct seen_delivery *delivery, const struct seen_deli
 	/* Another try by hand: its attempts are granted anew. */
 	if (delivery->state != DELIVERY_RUNNING && new->state == DELIVERY_PENDING)
 		delivery->granted = new->attempts;
+	if (new->state == DELIVERY_RUNNING)
+		delivery->has_gone_well = delivery->has_failed_for_good = false;
 	world->n_open_deliveries += has_ended(delivery->state);
 	world->n_open_deliveries -= has_ended(new->state);
 	delivery->state = new->state;

@@ -1,6 +1,6 @@
 /*
- * net/http.h against zoho.c: every request is judged when it goes out (evidence.h) and answered
- * after a while of virtual time.
+ * net/http.h against zoho.c, tokens.c and receivers.c: every request is judged when it goes out
+ * (evidence.h) and answered after a while of virtual time.
  */
 #include "net/http.h"
 
@@ -12,12 +12,15 @@
 #include "evidence.h"
 #include "fake.h"
 #include "plant.h"
+#include "receivers.h"
 #include "tokens.h"
 #include "util/mem.h"
 #include "util/str.h"
 #include "zoho.h"
 
 TAILQ_HEAD(requests, request);
+
+enum request_kind { REQUEST_POLL, REQUEST_ASK, REQUEST_CALL };
 
 struct request {
 	TAILQ_ENTRY(request) link;
@@ -26,9 +29,10 @@ struct request {
 	http_answer_fn *fn;
 	void *arg;
 	uint64_t owner;
-	bool is_ask; /* for a token; else it is a poll */
-	struct ask ask;
-	struct poll poll;
+	enum request_kind kind;
+	struct ask ask;   /* for a token */
+	struct poll poll; /* of a job */
+	int delivery;     /* of a webhook: index of the evidence */
 	int64_t sent_mono_ms;
 	struct zoho_saying saying;
 };
@@ -99,7 +103,7 @@ static void drop(struct http_host *host, const void *arg, const uint64_t *owner)
 			        (owner && (request->arg != arg || request->owner != *owner)))
 				continue;
 			TAILQ_REMOVE(lists[i], request, link);
-			if (request->is_ask)
+			if (request->kind == REQUEST_ASK)
 				tokens_cancel(&request->ask);
 			request_free(request);
 		}
@@ -153,6 +157,45 @@ static bool is_fit(const struct http_host *host, const struct http_request *http
 	       http_request->url[len] == '/';
 }
 
+static enum request_kind kind_of(const struct http_request *http_request)
+{
+	if (receivers_is_call(http_request))
+		return REQUEST_CALL;
+	return tokens_is_ask(http_request) ? REQUEST_ASK : REQUEST_POLL;
+}
+
+/* Judges it, and decides what will be answered, and when. */
+static void send(struct request *request, const struct http_request *http_request)
+{
+	struct zoho_saying *saying = &request->saying;
+	int64_t timeout_ms = http_request->timeout_ms;
+
+	request->kind = kind_of(http_request);
+	switch (request->kind) {
+	case REQUEST_CALL:
+		request->delivery = evidence_call(http_request);
+		receivers_say(world->deliveries[request->delivery].hook, timeout_ms, saying);
+		break;
+	case REQUEST_ASK:
+		request->ask = tokens_ask(http_request);
+		tokens_say(&request->ask, timeout_ms, saying);
+		break;
+	case REQUEST_POLL:
+		request->poll = evidence_poll(http_request);
+		zoho_say(&request->poll, timeout_ms, saying);
+		evidence_sent(&request->poll, saying);
+	}
+	/* As a resolver or a connect that blocks. */
+	if (plant_is(PLANT_BLOCKING) && saying->kind == OBSERVED_UNREACHABLE)
+		world_advance_to(world->mono_ms + 10 * 1000);
+	if (saying->after_ms > timeout_ms) {
+		saying->after_ms = timeout_ms;
+		saying->error = HTTP_E_TIMEOUT;
+		saying->status = 0;
+		saying->kind = OBSERVED_UNREACHABLE;
+	}
+}
+
 int http_submit(struct http_host *host, const struct http_request *http_request, http_answer_fn *fn,
         void *arg, uint64_t owner)
 {
@@ -169,24 +212,7 @@ int http_submit(struct http_host *host, const struct http_request *http_request,
 	request->alarm.fn = on_time;
 	request->alarm.arg = request;
 	request->sent_mono_ms = world->mono_ms;
-	request->is_ask = tokens_is_ask(http_request);
-	if (request->is_ask) {
-		request->ask = tokens_ask(http_request);
-		tokens_say(&request->ask, http_request->timeout_ms, &request->saying);
-	} else {
-		request->poll = evidence_poll(http_request);
-		zoho_say(&request->poll, http_request->timeout_ms, &request->saying);
-		evidence_sent(&request->poll, &request->saying);
-	}
-	/* As a resolver or a connect that blocks. */
-	if (plant_is(PLANT_BLOCKING) && request->saying.kind == OBSERVED_UNREACHABLE)
-		world_advance_to(world->mono_ms + 10 * 1000);
-	if (request->saying.after_ms > http_request->timeout_ms) {
-		request->saying.after_ms = http_request->timeout_ms;
-		request->saying.error = HTTP_E_TIMEOUT;
-		request->saying.status = 0;
-		request->saying.kind = OBSERVED_UNREACHABLE;
-	}
+	send(request, http_request);
 	TAILQ_INSERT_TAIL(&host->flying, request, link);
 	host->n_in_flight++;
 	host->n_sent++;
@@ -196,17 +222,33 @@ int http_submit(struct http_host *host, const struct http_request *http_request,
 	return 0;
 }
 
+static void note_answer(const struct request *request)
+{
+	switch (request->kind) {
+	case REQUEST_CALL:
+		evidence_called(request->delivery, &request->saying);
+		break;
+	case REQUEST_ASK:
+		tokens_answer(&request->ask, &request->saying);
+		break;
+	case REQUEST_POLL:
+		evidence_answer(&request->poll, &request->saying);
+	}
+}
+
 static void deliver(struct request *request)
 {
 	const struct zoho_saying *saying = &request->saying;
+	/* What came of a body that is too large is given with the error. */
+	bool has_body = !saying->error || saying->error == HTTP_E_TOO_LARGE;
 	struct http_answer answer = {
 	        .error = saying->error,
 	        .message = saying->error ? "nobody answers" : "",
 	        .status = saying->status,
-	        .body = saying->error ? "" : buf_str(&saying->body),
-	        .len = saying->error ? 0 : saying->body.len,
+	        .body = has_body ? buf_str(&saying->body) : "",
+	        .len = has_body ? saying->body.len : 0,
 	        .content_type = saying->error ? "" : saying->content_type,
-	        .retry_after_s = saying->error ? -1 : saying->retry_after_s,
+	        .retry_after_s = has_body ? saying->retry_after_s : -1,
 	        .credits_remaining = -1,
 	        .date_wall_ms = -1,
 	        .duration_ms = world->mono_ms - request->sent_mono_ms,
@@ -216,10 +258,7 @@ static void deliver(struct request *request)
 	};
 
 	world_step("before an answer");
-	if (request->is_ask)
-		tokens_answer(&request->ask, saying);
-	else
-		evidence_answer(&request->poll, saying);
+	note_answer(request);
 	request->fn(request->arg, request->owner, &answer);
 	world_step("after an answer");
 }

@@ -58,7 +58,7 @@ static bool has_ended(int state)
 	return state == DELIVERY_DELIVERED || state == DELIVERY_DEAD;
 }
 
-/* Without another program: the daemon died in the last attempt that there was. */
+/* Without another attempt: the daemon died in the last attempt that there was. */
 static bool is_given_up(const struct store_delivery *row, const struct seen_delivery *seen)
 {
 	return row->state == DELIVERY_DEAD &&
@@ -95,8 +95,8 @@ static void judge_delivery(const struct store_delivery *row)
 		        delivery_state_name(row->state), (int)row->attempts);
 	else if (row->state == DELIVERY_DELIVERED && !seen->has_gone_well)
 		world_note_failure("hook %s: event %" PRId64
-		                   " is on disk as delivered, but no program "
-		                   "ended well",
+		                   " is on disk as delivered, but no attempt "
+		                   "went well",
 		        row->hook, row->event_seq);
 	evidence_take_delivery(row);
 }

@@ -145,7 +145,7 @@ static void judge_ends_of_deliveries(void)
 			        delivery_state_name((enum delivery_state)delivery->state));
 		if (delivery->state == DELIVERY_DELIVERED && delivery->n_started == 0)
 			world_note_failure(
-			        "hook %s: event %d is delivered, but no program ever ran",
+			        "hook %s: event %d is delivered, but no attempt ever began",
 			        world->hooks[delivery->hook].name, delivery->seq);
 	}
 }

@@ -8,6 +8,7 @@
 #include "evidence.h"
 #include "fake.h"
 #include "plant.h"
+#include "receivers.h"
 #include "scenario.h"
 #include "tokens.h"
 #include "world.h"
@@ -74,6 +75,12 @@ static void run_plan(struct loop *loop, const struct plan *plan)
 		break;
 	case PLAN_SECRET:
 		tokens_renew_secret((int)plan->value);
+		break;
+	case PLAN_KEY:
+		receivers_renew_key((int)plan->value);
+		break;
+	case PLAN_KEY_SPOILT:
+		receivers_spoil_key((int)plan->value);
 		break;
 	case PLAN_VARIANT:
 		change_config(loop, (int)plan->value);

@@ -5,7 +5,7 @@
 
 static enum plant planted = PLANT_NONE;
 
-enum { WORDS_MAX = 4 };
+enum { WORDS_MAX = 5 };
 
 /* Words of which the failure must have some. */
 static const struct {
@@ -13,7 +13,7 @@ static const struct {
 } plants[PLANTS] = {
         [PLANT_NONE] = {"none", {NULL}},
         [PLANT_ACK_BEFORE_RUN] = {"ack-before-run",
-                {"recorded as delivered, but no program ended well"}},
+                {"recorded as delivered, but no attempt went well"}},
         [PLANT_TELL_BEFORE_COMMIT] = {"tell-before-commit",
                 {"which is not committed", "the claim is not committed"}},
         [PLANT_DUPLICATE_EVENT] = {"duplicate-event",
@@ -21,7 +21,8 @@ static const struct {
         [PLANT_LOST_OUTBOX_ROW] = {"lost-outbox-row", {"is committed with deliveries to hooks 0"}},
         [PLANT_POLL_FINISHED] = {"poll-finished", {"yet polled again"}},
         [PLANT_OTHER_ID] = {"other-id",
-                {"reaches a program under the id", "does not read the same each time"}},
+                {"reaches a program under the id", "reaches a receiver under the id",
+                        "does not read the same each time"}},
         [PLANT_INVENTED_STATE] = {"invented-state", {"is invented"}},
         [PLANT_POLL_EARLY] = {"poll-early", {"before min_interval has passed"}},
         [PLANT_TOO_MANY_IN_FLIGHT] = {"too-many-in-flight", {"requests in flight, allowed are"}},
@@ -38,7 +39,7 @@ static const struct {
                 {"which is not committed", "had event"}},
         [PLANT_FULL_DISK_IGNORED] = {"full-disk-ignored",
                 {"are recorded", "not committed", "of the same job is done",
-                        "the daemon ended with 65"}},
+                        "the daemon ended with 65", "the daemon ended with 70"}},
         [PLANT_NO_CLAIM] = {"no-claim", {"the claim is not committed"}},
         [PLANT_RECORD_DROPPED] = {"record-dropped",
                 {"of the same job is done", "it does not come to an end"}},
@@ -56,6 +57,14 @@ static const struct {
         [PLANT_OVERSPEND] = {"overspend", {"spends more than"}},
         [PLANT_NEGLECT] = {"neglect", {"starves", "shares are not fair"}},
         [PLANT_WHOLE_WRITES] = {"whole-writes", {"never happened: writes torn"}},
+        [PLANT_UNSIGNED] = {"unsigned", {"goes out unsigned"}},
+        [PLANT_OTHER_SIGNATURE] = {"other-signature", {"is not signed as it should be"}},
+        [PLANT_CALL_OTHER_ID] = {"call-other-id", {"reaches a receiver under the id"}},
+        [PLANT_CALLED_TWICE] = {"called-twice", {"while it runs for it"}},
+        [PLANT_UNANSWERED_IS_DELIVERED] = {"unanswered-is-delivered",
+                {"recorded as delivered, but no attempt went well"}},
+        [PLANT_GONE_IS_PASSING] = {"gone-is-passing", {"is of no use to it, yet"}},
+        [PLANT_NO_PATIENCE] = {"no-patience", {"was told to wait, yet calls"}},
 };
 
 void plant_set(enum plant plant)

@@ -1,104 +1,28 @@
-/* The world of a seed; scenario_files.c writes what the daemon reads of it. */
-#include "scenario.h"
+/* The world of a seed. scenario_hooks.c has hooks and those that webhooks call, and
+ * scenario_files.c writes what the daemon reads of it. */
+#include "scenario_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "crowd.h"
 #include "util/mem.h"
-#include "world.h"
 
 enum {
-	SECOND_MS = 1000,
-	MINUTE_MS = 60 * SECOND_MS,
-	HOUR_MS = 60 * MINUTE_MS,
-	DAY_MS = 24 * HOUR_MS,
 	/* From the end of all troubles: the slowest probe, poll and retry, one after another. */
 	REST_MS = 4 * HOUR_MS,
 	/* Until credits come back, twice over. */
 	CREDITS_MS = 48 * HOUR_MS,
 };
 
-/* ---- troubles ---- */
-
-struct troubles {
-	struct trouble *list;
-	size_t n;
-};
-
-/* False: they would not be over in time, or there are enough. */
-static bool add_trouble(
-        struct troubles *to, enum trouble_kind kind, int64_t from, int64_t length, bool is_flapping)
-{
-	if (to->n == WORLD_TROUBLES_MAX || from + length > world->trouble_until_mono_ms)
-		return false;
-	to->list[to->n++] = (struct trouble){.from_mono_ms = from,
-	        .to_mono_ms = from + length,
-	        .kind = kind,
-	        .is_flapping = is_flapping};
-	return true;
-}
-
-static int64_t trouble_length(enum trouble_kind kind, int64_t span)
-{
-	/* The daemon looks for room every two seconds: a day of that is long even here. */
-	if (kind == TROUBLE_FULL)
-		return world_between(DICE_SCENARIO, MINUTE_MS / 2, 20 * MINUTE_MS);
-	double dice = (double)world_below(DICE_SCENARIO, 100);
-
-	if (dice < 60)
-		return world_between(DICE_SCENARIO, MINUTE_MS / 2, 5 * MINUTE_MS);
-	if (dice < 92)
-		return world_between(DICE_SCENARIO, MINUTE_MS / 2, HOUR_MS);
-	return world_between(DICE_SCENARIO, HOUR_MS, span / 6);
-}
-
-/* Now it is there, now it is not. */
-static int64_t add_flapping(struct troubles *to, enum trouble_kind kind, int64_t at)
-{
-	int64_t n = world_between(DICE_SCENARIO, 3, 8);
-
-	for (int64_t i = 0; i < n; i++) {
-		int64_t length = world_between(DICE_SCENARIO, 5 * SECOND_MS, 2 * MINUTE_MS);
-
-		if (!add_trouble(to, kind, at, length, true))
-			break;
-		at += length + world_between(DICE_SCENARIO, 5 * SECOND_MS, 2 * MINUTE_MS);
-	}
-	return at;
-}
-
-/* In their order; about one for each half day, but for some who have none at all. */
-static size_t make_troubles(struct trouble *list, enum trouble_kind first, enum trouble_kind last,
-        double flapping_chance)
-{
-	struct troubles to = {.list = list};
-	int64_t span = world->trouble_until_mono_ms - world->mono_ms, at = world->mono_ms;
-	size_t n = world_below(DICE_SCENARIO, 6 + 4 * (uint64_t)(span / DAY_MS));
-
-	for (size_t i = 0; i < n; i++) {
-		enum trouble_kind kind =
-		        (enum trouble_kind)world_between(DICE_SCENARIO, first, last);
-
-		at += world_between(DICE_SCENARIO, 0, span * 3 / 2 / (int64_t)n);
-		if (world_chance(DICE_SCENARIO, flapping_chance)) {
-			at = add_flapping(&to, kind, at);
-			continue;
-		}
-		int64_t length = trouble_length(kind, span);
-
-		if (!add_trouble(&to, kind, at, length, false))
-			break;
-		at += length;
-	}
-	return to.n;
-}
+/* ---- the disk, and data centers ---- */
 
 /* None at all in one history of two. */
 static void make_fullness(void)
 {
 	if (world_has(KIND_FULL) && world_chance(DICE_SCENARIO, 0.5))
-		world->n_fullness = make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL, 0);
+		world->n_fullness =
+		        scenario_make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL, 0);
 }
 
 static void make_datacenters(const struct scenario *scenario)
@@ -115,7 +39,7 @@ static void make_datacenters(const struct scenario *scenario)
 		snprintf(dc->name, sizeof(dc->name), "d%zu", i);
 		snprintf(dc->url, sizeof(dc->url), "http://127.0.0.1:%zu", 8000 + i);
 		if (first <= last)
-			dc->n_troubles = make_troubles(dc->troubles, first, last, 0.3);
+			dc->n_troubles = scenario_make_troubles(dc->troubles, first, last, 0.3);
 	}
 }
 
@@ -161,8 +85,8 @@ static int make_grant(int datacenter)
 	if (world->n_grants == WORLD_GRANTS_MAX)
 		return -1;
 	grant->datacenter = datacenter;
-	grant->n_troubles =
-	        make_troubles(grant->troubles, TROUBLE_TOKENS_THROTTLED, TROUBLE_TOKENS_GARBLED, 0);
+	grant->n_troubles = scenario_make_troubles(
+	        grant->troubles, TROUBLE_TOKENS_THROTTLED, TROUBLE_TOKENS_GARBLED, 0);
 	return (int)world->n_grants++;
 }
 
@@ -208,7 +132,7 @@ static void make_account(size_t i, const struct scenario *scenario)
 	enum trouble_kind last = world_has(KIND_REFUSALS) ? TROUBLE_PERMISSION : TROUBLE_THROTTLED;
 
 	if (first <= last && world_chance(DICE_SCENARIO, 0.6))
-		account->n_troubles = make_troubles(account->troubles, first, last, 0);
+		account->n_troubles = scenario_make_troubles(account->troubles, first, last, 0);
 }
 
 /* Accounts of one grant spend from one purse. */
@@ -283,8 +207,7 @@ static void make_job_of_crowd(size_t i)
 	world->n_open_jobs++;
 }
 
-/* Configurations differ in jobs and hooks, too. */
-static bool has_variants(const struct scenario *scenario)
+bool scenario_has_variants(const struct scenario *scenario)
 {
 	return scenario->is_reloaded || scenario->kinds >> KIND_RELOADS & 1;
 }
@@ -304,7 +227,8 @@ static void make_job(size_t i, const struct scenario *scenario)
 	make_life(job, span);
 	if (!job->is_by_socket && world_chance(DICE_SCENARIO, 0.2))
 		job->hooks = (uint8_t)world_between(DICE_SCENARIO, 1, 3);
-	if (!job->is_by_socket && has_variants(scenario) && world_chance(DICE_SCENARIO, 0.3))
+	if (!job->is_by_socket && scenario_has_variants(scenario) &&
+	        world_chance(DICE_SCENARIO, 0.3))
 		/* never in the first */
 		job->absent_in = (uint8_t)(world_between(DICE_SCENARIO, 1, 7) << 1);
 	if (world_has(KIND_LOSSES) && world_chance(DICE_SCENARIO, 0.15)) {
@@ -317,34 +241,7 @@ static void make_job(size_t i, const struct scenario *scenario)
 	world->n_open_jobs++;
 }
 
-/* ---- hooks and plans ---- */
-
-static void make_hooks(const struct scenario *scenario)
-{
-	world->n_hooks = WORLD_HOOKS;
-	world->hooks[0] = (struct world_hook){.name = "load",
-	        .on = EVENT_SET_FINISHED,
-	        .attempts = 20,
-	        .timeout_ms = 10 * MINUTE_MS,
-	        .parallel = 4};
-	world->hooks[1] = (struct world_hook){.name = "all",
-	        .on = event_set_by_name("*"),
-	        .attempts = 20,
-	        .timeout_ms = 30 * SECOND_MS,
-	        .parallel = scenario->n_jobs > 1000 ? 64 : (int)world_between(DICE_SCENARIO, 1, 8)};
-	/* One that gives up soon. */
-	world->hooks[2] = (struct world_hook){.name = "frail",
-	        .on = event_set_by_name("job.*") | event_set_by_name("account.*"),
-	        .attempts = 2,
-	        .timeout_ms = 5 * SECOND_MS,
-	        .parallel = 2};
-	if (scenario->n_jobs > 1000)
-		world->n_hooks = 1;
-	if (scenario->is_crowd)
-		world->hooks[0].on = event_set_by_name("job.lost"); /* which none is */
-	if (has_variants(scenario) && world_chance(DICE_SCENARIO, 0.3))
-		world->hooks[2].absent_in = (uint8_t)(1 << world_between(DICE_SCENARIO, 1, 3));
-}
+/* ---- plans ---- */
 
 static void add_plan(int64_t at_mono_ms, enum plan_kind kind, int64_t value)
 {
@@ -373,6 +270,26 @@ static void plan_secrets(int64_t from, int64_t until)
 			add_plan(at, PLAN_REVOKE, (int64_t)i);
 		at += world_between(DICE_SCENARIO, 0, 4 * HOUR_MS);
 		add_plan(at < until ? at : until, PLAN_SECRET, (int64_t)i);
+	}
+}
+
+/* The key of a webhook is replaced; before some of these nobody can sign with what is there. */
+static void plan_keys(int64_t from, int64_t until)
+{
+	for (size_t i = 0; i < world->n_hooks; i++) {
+		const struct world_hook *hook = &world->hooks[i];
+		size_t n = hook->is_signed && world_has(KIND_RECEIVERS)
+		                   ? world_below(DICE_RECEIVERS, 4)
+		                   : 0;
+
+		for (size_t k = 0; k < n && world->n_plans + 2 <= WORLD_PLANS_MAX; k++) {
+			int64_t at = world_between(DICE_RECEIVERS, from, until);
+
+			if (world_chance(DICE_RECEIVERS, 0.5))
+				add_plan(at, PLAN_KEY_SPOILT, (int64_t)i);
+			at += world_between(DICE_RECEIVERS, 0, 2 * HOUR_MS);
+			add_plan(at < until ? at : until, PLAN_KEY, (int64_t)i);
+		}
 	}
 }
 
@@ -407,6 +324,7 @@ static void make_plans(void)
 			add_plan(world->accounts[i].token_follows_mono_ms[k], PLAN_TOKEN,
 			        (int64_t)i);
 	}
+	plan_keys(from, until);
 	qsort(world->plans, world->n_plans, sizeof(world->plans[0]), plan_compare);
 }
 
@@ -460,7 +378,7 @@ void scenario_make(const struct scenario *scenario)
 		else
 			make_job(i, scenario);
 	}
-	make_hooks(scenario);
+	scenario_make_hooks(scenario);
 	make_plans();
 	make_fullness();
 	drop_unplanned_tokens();
@@ -468,5 +386,7 @@ void scenario_make(const struct scenario *scenario)
 		scenario_write_token((int)i);
 	for (size_t i = 0; i < world->n_grants; i++)
 		scenario_write_secrets((int)i);
+	for (size_t i = 0; i < world->n_hooks; i++)
+		scenario_write_keys((int)i);
 	scenario_write_config(0);
 }

@@ -28,6 +28,8 @@ void scenario_make(const struct scenario *scenario);
 void scenario_write_config(int variant);
 void scenario_write_token(int account);
 void scenario_write_secrets(int grant);
+/* Of a webhook; else nothing. */
+void scenario_write_keys(int hook);
 char *scenario_config_path(void); /* the caller's */
 /* The job is in that variant. */
 bool scenario_has_job(int variant, int job);

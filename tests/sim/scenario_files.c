@@ -1,4 +1,4 @@
-/* The configuration and the tokens, as files. */
+/* The configuration, the tokens and the keys, as files. */
 #include "scenario.h"
 
 #include <inttypes.h>
@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "receivers.h"
 #include "util/buf.h"
 #include "util/mem.h"
 #include "world.h"
@@ -51,6 +52,24 @@ void scenario_write_secrets(int number)
 
 	write_file(secret_path, secret, strlen(secret));
 	write_file(refresh_path, refresh, strlen(refresh));
+}
+
+void scenario_write_keys(int number)
+{
+	const struct world_hook *hook = &world->hooks[number];
+	cleanup(mem_free_p) char *path = mem_printf("%s/%s.keys", world->dir, hook->name);
+	cleanup(buf_deinit) struct buf text = {0};
+
+	if (!hook->is_signed)
+		return;
+	if (hook->is_key_spoilt)
+		buf_adds(&text, "whsec_" WORLD_CANARY "!\n");
+	for (int i = 0; i < 2 && i <= hook->key && !hook->is_key_spoilt; i++) {
+		cleanup(mem_free_p) char *key = receivers_key(number, hook->key - i);
+
+		buf_addf(&text, "%s\n", key);
+	}
+	write_file(path, text.data, text.len);
 }
 
 char *scenario_config_path(void)
@@ -144,14 +163,25 @@ static void write_account(struct buf *out, int variant, size_t i)
 	}
 }
 
-static void write_hook(struct buf *out, const struct world_hook *hook)
+static void write_hook(struct buf *out, int variant, size_t i)
 {
+	const struct world_hook *hook = &world->hooks[i];
 	const char *comma = "";
 
+	buf_addf(out, "  %s:\n", hook->name);
+	if (hook->is_webhook) {
+		cleanup(mem_free_p) char *url = receivers_url((int)i, variant);
+
+		buf_addf(out, "    url: '%s'\n", url);
+	} else {
+		buf_adds(out, "    exec: [/bin/true]\n");
+	}
+	if (hook->is_signed)
+		buf_addf(out, "    secret_file: %s.keys\n", hook->name);
 	buf_addf(out,
-	        "  %s:\n    exec: [/bin/true]\n    attempts: %d\n    timeout: %" PRId64
+	        "    attempts: %d\n    timeout: %" PRId64
 	        "ms\n    retry_max: 10m\n    parallel: %d\n    on: [",
-	        hook->name, hook->attempts, hook->timeout_ms, hook->parallel);
+	        hook->attempts, hook->timeout_ms, hook->parallel);
 	for (int type = EVENT_NONE + 1; type < EVENT_TYPES; type++) {
 		if (!event_set_has(hook->on, (enum event_type)type))
 			continue;
@@ -180,7 +210,7 @@ void scenario_write_config(int variant)
 	buf_adds(&out, "hooks:\n");
 	for (size_t i = 0; i < world->n_hooks; i++) {
 		if (has_hook(v, i))
-			write_hook(&out, &world->hooks[i]);
+			write_hook(&out, v, i);
 	}
 	write_file(path, out.data, out.len);
 }

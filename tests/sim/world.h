@@ -56,6 +56,7 @@ enum dice {
 	DICE_CLIENTS,
 	DICE_CLOCK,
 	DICE_DAEMON,
+	DICE_RECEIVERS,
 	DICES,
 };
 
@@ -79,7 +80,7 @@ bool word_is_final(enum word word);    /* Zoho says nothing else after it */
 
 enum trouble_kind {
 	TROUBLE_NONE,
-	/* of a data center */
+	/* of a data center, or of those that webhooks call */
 	TROUBLE_REFUSES,
 	TROUBLE_STALLS,
 	TROUBLE_DROPS,
@@ -87,8 +88,9 @@ enum trouble_kind {
 	TROUBLE_DNS,
 	TROUBLE_TLS,
 	TROUBLE_GARBLES,
-	/* of an account */
+	/* of an account, or of those that webhooks call */
 	TROUBLE_THROTTLED,
+	/* of an account */
 	TROUBLE_SCOPE,
 	TROUBLE_PERMISSION,
 	/* of a grant */
@@ -117,7 +119,8 @@ struct world_datacenter {
 	int64_t full_mono_ms; /* when last as many were in flight as there are connections */
 };
 
-/* In every secret and every token: to be found nowhere but in requests to Zoho. */
+/* In every secret and every token: to be found nowhere but in requests to Zoho. Also in the keys
+ * and the addresses of webhooks. */
 #define WORLD_CANARY "canary4711"
 
 struct world_token {
@@ -219,6 +222,7 @@ struct seen_event {
 	uint64_t hash;       /* of all that it says */
 	uint64_t input_hash; /* of what hooks were given; 0 = none was yet */
 	uint64_t line_hash;  /* of what readers were given; likewise */
+	uint64_t data_hash;  /* of its data */
 	int32_t job, account;
 	int32_t previous;       /* of the same job (or account): seq; 0 = none */
 	int32_t first_delivery; /* 1 + index; 0 = none */
@@ -233,11 +237,13 @@ struct seen_delivery {
 	uint8_t hook;
 	uint8_t state; /* enum delivery_state */
 	uint16_t attempts, n_started;
-	uint16_t granted;    /* attempts when somebody last asked for another try */
+	uint16_t granted;           /* attempts when somebody last asked for another try */
+	uint16_t begun;             /* the number of the last attempt that began */
+	int64_t not_before_mono_ms; /* as its receiver said, if that is on disk; 0 = not so */
 	bool may_be_retried; /* somebody asked for it: it may overtake, and come back from the dead
 	                      */
-	bool is_running;     /* a program of it, in this life */
-	bool has_gone_well;  /* a run of it exited 0, and the daemon was told */
+	bool is_running;     /* an attempt, in this life */
+	bool has_gone_well;  /* it ended with exit 0 or 2xx, and the daemon was told */
 	bool has_failed_for_good;
 };
 
@@ -245,6 +251,8 @@ enum plan_kind {
 	PLAN_TOKEN,
 	PLAN_REVOKE,
 	PLAN_SECRET,
+	PLAN_KEY,
+	PLAN_KEY_SPOILT,
 	PLAN_VARIANT,
 	PLAN_BAD_CONFIG,
 	PLAN_WALL,
@@ -256,7 +264,7 @@ enum plan_kind {
 struct plan {
 	int64_t at_mono_ms;
 	enum plan_kind kind;
-	int64_t value; /* account, variant, or milliseconds */
+	int64_t value; /* account, grant, hook, variant, or milliseconds */
 };
 
 /* Polls by account (crowd.h). */
@@ -277,6 +285,18 @@ struct world_hook {
 	int64_t timeout_ms;
 	int parallel;
 	uint8_t absent_in;
+
+	bool is_webhook; /* else a program */
+	bool is_signed;
+	uint8_t moved_in; /* bits: variants in which it calls another host */
+	int key;          /* the number of the newest in its file, beside which is the one before */
+	bool is_key_spoilt;
+	struct trouble troubles[WORLD_TROUBLES_MAX]; /* of the one that it calls */
+	size_t n_troubles;
+
+	/* In this life. */
+	int64_t held_until_mono_ms; /* it was told to call nobody before; 0 = not so */
+	int64_t held_turn;          /* when it was told */
 };
 
 /* How a life ends, if not by itself. Steps are counted from from_mono_ms on; 0 = not so. */
@@ -342,7 +362,7 @@ struct world {
 	size_t n_open_jobs, n_watched_jobs, n_open_deliveries;
 	struct world_reader readers[WORLD_READERS];
 	int64_t n_polls, n_runs, n_commits, n_requests;
-	int n_running[WORLD_HOOKS];               /* programs */
+	int n_running[WORLD_HOOKS];               /* attempts */
 	struct world_shares shares, large_shares; /* of a crowd, at its end */
 
 	char failure[1024]; /* "" = none */

@@ -9,12 +9,14 @@
 #include "daemon/account.h"
 #include "daemon/ledger.h"
 #include "daemon/token_file.h"
+#include "daemon/webhook.h"
 #include "evidence.h"
 #include "plant.h"
 #include "util/log.h"
 #include "util/mem.h"
 #include "wire/event.h"
 #include "wire/reply.h"
+#include "wire/sign.h"
 
 struct step __real_machine_step(const struct job *job, const struct observation *observation,
         const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random);
@@ -37,6 +39,19 @@ int64_t __wrap_refresh_closed_until_mono(const struct refresh *refresh, int64_t 
 
 void __real_ledger_set_ceiling(struct ledger *ledger);
 void __wrap_ledger_set_ceiling(struct ledger *ledger);
+
+int __real_webhook_send(struct hooks *hooks, struct hook *hook,
+        const struct webhook_message *message, http_answer_fn *fn, void *arg, uint64_t owner,
+        struct webhook_headers *headers, struct buf *words);
+int __wrap_webhook_send(struct hooks *hooks, struct hook *hook,
+        const struct webhook_message *message, http_answer_fn *fn, void *arg, uint64_t owner,
+        struct webhook_headers *headers, struct buf *words);
+struct webhook_result __real_webhook_result_of(const struct http_answer *answer);
+struct webhook_result __wrap_webhook_result_of(const struct http_answer *answer);
+enum credential_error __real_sign_webhook(const char *secrets, const char *id,
+        const char *timestamp, const char *body, size_t body_len, struct buf *out);
+enum credential_error __wrap_sign_webhook(const char *secrets, const char *id,
+        const char *timestamp, const char *body, size_t body_len, struct buf *out);
 
 struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
         const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
@@ -125,4 +140,55 @@ int __wrap_token_file_write(int dir_fd, const char *name, const struct token_rec
 	if (r == 0 && utimensat(dir_fd, name, times, 0) != 0)
 		world_fail("the file of a token has no time");
 	return r;
+}
+
+/* ---- webhooks ---- */
+
+int __wrap_webhook_send(struct hooks *hooks, struct hook *hook,
+        const struct webhook_message *message, http_answer_fn *fn, void *arg, uint64_t owner,
+        struct webhook_headers *headers, struct buf *words)
+{
+	static int n_sent;
+	struct webhook_message planted = *message;
+	cleanup(mem_free_p) char *other = mem_printf("%s0", message->event_id);
+
+	n_sent++;
+	if (plant_is(PLANT_CALL_OTHER_ID) && n_sent % 8 == 0)
+		planted.event_id = other;
+	if (plant_is(PLANT_CALLED_TWICE) && n_sent % 8 == 0) {
+		__real_webhook_send(hooks, hook, message, fn, arg, owner, headers, words);
+		webhook_headers_deinit(headers);
+	}
+	return __real_webhook_send(hooks, hook, &planted, fn, arg, owner, headers, words);
+}
+
+struct webhook_result __wrap_webhook_result_of(const struct http_answer *answer)
+{
+	struct webhook_result result = __real_webhook_result_of(answer);
+
+	if (plant_is(PLANT_UNANSWERED_IS_DELIVERED) && result.end == ATTEMPT_TIMED_OUT)
+		result.is_delivered = true;
+	if (plant_is(PLANT_GONE_IS_PASSING))
+		result.is_permanent = false;
+	if (plant_is(PLANT_NO_PATIENCE)) {
+		result.is_hold = false;
+		result.retry_after_ms = 0;
+	}
+	return result;
+}
+
+enum credential_error __wrap_sign_webhook(const char *secrets, const char *id,
+        const char *timestamp, const char *body, size_t body_len, struct buf *out)
+{
+	if (plant_is(PLANT_UNSIGNED))
+		return CREDENTIAL_OK;
+	/* The line end behind the object is part of it. */
+	if (plant_is(PLANT_OTHER_SIGNATURE))
+		body_len--;
+	enum credential_error error =
+	        __real_sign_webhook(secrets, id, timestamp, body, body_len, out);
+
+	if (error != CREDENTIAL_OK)
+		world_happened(HAPPENED_KEY_OF_NO_USE);
+	return error;
 }
