@@ -7,6 +7,7 @@ import signal
 import socket
 import unittest
 
+from harness import wait_for
 from test_doors import DoorsCase, memory_kb
 
 
@@ -34,6 +35,19 @@ class Desk(DoorsCase):
             reply.begin()
             sizes.append(len(json.loads(reply.read())["jobs"]))
         self.assertEqual(set(sizes) | {200}, {199, 200})
+
+    def test_pages_of_large_jobs_end_early_and_lose_nobody(self):
+        ids = [str(1000 + i) for i in range(700)]
+        self.stage.sim(script={"jobs": [{"id": "*", "query": {"criteria": "x" * 15000},
+                                         "life": [{"state": "ADDED"}]}]})
+        self.stage.config({"acme": self.stage.account(ids, max_in_flight=20)})
+        daemon = self.stage.start()
+        wait_for(lambda: daemon.counts()["by_state"].get("ADDED") == len(ids), "the first answers")
+        page = daemon.get("/v1/jobs?limit=1000")
+        self.assertLess(len(page.data), 9 * 1024 * 1024)
+        self.assertLess(len(page.json()["jobs"]), len(ids))
+        self.assertEqual([job["id"] for job in daemon.jobs()], ids)
+        self.assert_stops(daemon)
 
     def test_pages_that_nobody_takes(self):
         """300 who ask for large pages and read nothing: they take no more memory than some, and who

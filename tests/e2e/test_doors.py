@@ -343,6 +343,25 @@ class Promptness(DoorsCase):
         connection.close()
         return states, Stream(self.daemon.query, f"/v1/events?follow=true&after={last_seq}"), last_seq
 
+    def test_bursts_of_many_sizes(self):
+        """As many events in one commit as are kept for all who follow, fewer, and more."""
+        nowhere = {"api_url": "http://127.0.0.1:1", "accounts_url": "http://127.0.0.1:1"}
+        ids = []
+
+        def configure(n):
+            ids.extend([str(1000 + len(ids) + i) for i in range(n)])
+            self.stage.config({"acme": self.stage.account(ids)}, datacenters={"eu": nowhere})
+        configure(1)
+        daemon = self.stage.start()
+        stream = daemon.follow()
+        for n in (1, 127, 128, 129, 130, 200, 257):
+            configure(n)
+            self.assertEqual(daemon.reload().status, 200)
+            wait_for(lambda: stream.told() and stream.events()[-1]["seq"] == len(ids), "the last event")
+            self.assertEqual([event["seq"] for event in stream.events()], [*range(1, len(ids) + 1)], n)
+        stream.close()
+        self.assert_stops(daemon)
+
     def test_followers_all_get_the_same(self):
         """200 of them with different wishes, some from the beginning, some at the end."""
         daemon = self.start([str(1000 + i) for i in range(100)])

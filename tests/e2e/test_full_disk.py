@@ -8,10 +8,11 @@ namespace of its own; where neither is allowed, the tests are skipped with the r
 import ctypes
 import errno
 import os
+import signal
 import unittest
 
 from evidence import Evidence
-from harness import LIBC, QUIET_S, TestCase, assert_unchanged, children_of, wait_for
+from harness import DEADLINE_S, LIBC, QUIET_S, TestCase, assert_unchanged, children_of, wait_for
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -163,6 +164,21 @@ class FullDisk(TestCase):
         rows = self.stage.rows("SELECT * FROM deliveries")
         self.assertEqual({(row["state"], row["attempts"]) for row in rows}, {("delivered", 1)})
         self.assertEqual(len(self.stage.records()), N_JOBS * (N_STEPS + 1))
+
+    def test_what_ended_meanwhile_is_recorded_by_a_stop(self):
+        """There is room again, but the daemon is told to stop before it has seen that."""
+        daemon = self.start(then="while ! [ -e \"$1/../go\" ]; do sleep 0.02; done\n")
+        self.stage.wait_records(4)
+        self.fill_until_it_says_so(daemon)
+        (self.stage.dir / "go").touch()
+        self.wait_quiet(daemon)
+        daemon.send(signal.SIGSTOP)
+        self.filler.unlink()
+        daemon.send(signal.SIGTERM)
+        daemon.send(signal.SIGCONT)
+        self.assertEqual(daemon.process.wait(DEADLINE_S), 0, self.stage.log())
+        states = {row["state"] for row in self.stage.rows("SELECT * FROM deliveries WHERE attempts > 0")}
+        self.assertEqual(states, {"delivered"})
 
     def test_its_own_log_does_not_keep_it_from_going_on(self):
         """Nobody else takes any room: what the log took is used again, or given back."""

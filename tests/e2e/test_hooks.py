@@ -80,6 +80,7 @@ class Hooks(TestCase):
         [dead] = [e for e in daemon.events() if e["type"] == "hook.dead"]
         self.assertEqual(str(dead["data"]["delivery_id"]), delivery["id"])
         self.assertEqual(dead["data"]["attempts"], 4)
+        self.assertEqual((dead["data"]["end"], dead["data"]["code"]), ("exited", 1))
         wait_for(lambda: [r for r in self.stage.records() if r.hook == "watcher"], "its hook")
         assert_unchanged(lambda: len(self.stage.records()), QUIET_S, "number of runs")
 

@@ -394,6 +394,23 @@ class Events(QueryCase):
             self.assertEqual(reply.content_type,
                              "text/event-stream" if is_sse else "application/x-ndjson", accept)
 
+    def test_overdue_is_told_once(self):
+        """Over restarts too, however the daemon ended."""
+        daemon = self.start({"acme": ["1"]}, poll={"overdue_after": "1s"},
+                            hooks={"late": self.stage.hook("late", on=["job.overdue"])})
+        for end in (daemon.kill, lambda: self.assert_stops(daemon), lambda: None):
+            wait_for(lambda: daemon.events("&type=job.overdue"), "the event")
+            self.stage.wait_records(1)
+            daemon.wait_delivered()
+            end()
+            if daemon.process.poll() is not None:
+                daemon = self.stage.start()
+        assert_unchanged(lambda: len(daemon.events("&type=job.overdue")), 2, "number of events")
+        [event] = daemon.events("&type=job.overdue")
+        self.assertEqual((event["from_state"], event["to_state"], event["job"]["state"]),
+                         ("ADDED", "ADDED", "ADDED"))
+        self.assertEqual(len(self.stage.records()), 1)
+
     def test_heartbeats(self):
         """Beats go on while nothing happens, so that nobody takes the connection for dead."""
         daemon = self.start({"acme": ["1000"]})

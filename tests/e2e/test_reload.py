@@ -206,11 +206,24 @@ class Changes(TestCase):
         stage.config({"acme": stage.account(["1"])})
         daemon = stage.start()
         wait_for(lambda: self.polls("1") > 1, "polls")
-        stage.secret("token", "two words")
-        wait_for(lambda: daemon.account("acme")["token"]["problem"], "the problem")
-        polls = self.polls("1")
-        wait_for(lambda: self.polls("1") > polls, "polls")
-        self.assertEqual(len({r["token"] for r in self.sim.requests()}), 1)
+        good = (stage.dir / "token").read_text()
+        for text, mode, words in (("two words", 0o600, ""), (TOKEN[::-1], 0o620, "writable"),
+                                  (TOKEN[::-1], 0o604, "open to others"), (TOKEN[::-1], 0o602, "open")):
+            with self.subTest(mode=oct(mode), text=text):
+                self.put_token(text, mode)
+                wait_for(lambda: words in (daemon.account("acme")["token"]["problem"] or "-"), "the problem")
+                polls = self.polls("1")
+                wait_for(lambda: self.polls("1") > polls + 1, "polls")
+                self.assertEqual(len({r["token"] for r in self.sim.requests()}), 1)
+                self.put_token(good, 0o600)
+                wait_for(lambda: not daemon.account("acme")["token"]["problem"], "its end")
+
+    def put_token(self, text, mode):
+        """With its mode from the first moment."""
+        partial = self.stage.dir / "token.partial"
+        partial.write_text(text)
+        partial.chmod(mode)
+        partial.rename(self.stage.dir / "token")
 
     def test_a_new_hook_gets_no_old_events(self):
         stage = self.stage

@@ -23,6 +23,36 @@ enum { N_JOBS = 2000, SLICE_PAGES = 4 };
 static char dir[STOREKIT_PATH_SIZE], copy[STOREKIT_PATH_SIZE + 8];
 static struct store *store;
 
+/* What was done in turn: f, a file was synced; d, a directory; r, something got its name. */
+static char steps[64];
+static size_t n_steps;
+
+static void note(char step)
+{
+	if (n_steps < sizeof(steps) - 1)
+		steps[n_steps++] = step;
+}
+
+int __real_fsync(int fd);
+int __real_rename(const char *from, const char *to);
+int __wrap_fsync(int fd);
+int __wrap_rename(const char *from, const char *to);
+
+int __wrap_fsync(int fd)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	note(S_ISDIR(st.st_mode) ? 'd' : 'f');
+	return __real_fsync(fd);
+}
+
+int __wrap_rename(const char *from, const char *to)
+{
+	note('r');
+	return __real_rename(from, to);
+}
+
 static void write_jobs(int from, int n)
 {
 	char id[32];
@@ -286,6 +316,16 @@ START_TEST(a_copy_that_fails_replaces_nothing)
 }
 END_TEST
 
+/* A power cut leaves the old one or the new one, and a migration begins after that. */
+START_TEST(a_copy_is_synced_before_and_after_it_has_its_name)
+{
+	n_steps = 0;
+	ck_assert_int_eq(store_copy(store, copy), 0);
+	steps[n_steps] = '\0';
+	ck_assert_str_eq(steps, "frd");
+}
+END_TEST
+
 static Suite *store_backup_suite(void)
 {
 	Suite *suite = suite_create("store_backup");
@@ -301,6 +341,7 @@ static Suite *store_backup_suite(void)
 	tcase_add_test(copies, its_faults_are_not_the_stores);
 	tcase_add_test(copies, what_stands_in_the_way_of_a_copy);
 	tcase_add_test(copies, a_copy_that_fails_replaces_nothing);
+	tcase_add_test(copies, a_copy_is_synced_before_and_after_it_has_its_name);
 	suite_add_tcase(suite, copies);
 	return suite;
 }

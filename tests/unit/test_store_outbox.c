@@ -257,6 +257,32 @@ START_TEST(running_is_pending_after_a_restart)
 }
 END_TEST
 
+START_TEST(counts_follow_a_rollback)
+{
+	struct store_delivery delivery = {.hook = "load", .state = DELIVERY_PENDING};
+	int64_t seq = storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
+	uint64_t counts[4];
+
+	delivery.event_seq = seq;
+	ck_assert_int_eq(store_delivery_add(store, &delivery), 0);
+	ck_assert_int_eq(store_commit(store), 0);
+	delivery.state = DELIVERY_DEAD;
+	ck_assert_int_eq(store_delivery_put(store, &delivery), 0);
+	delivery.event_seq = storekit_event(store, EVENT_ACCOUNT_PAUSED, 0, NULL, NULL);
+	ck_assert_int_eq(store_delivery_add(store, &delivery), 0);
+	storekit_delivery(store, seq, "chat");
+	store_rollback(store);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(store_delivery_counts(store, "load", counts), 0);
+		ck_assert_uint_eq(counts[DELIVERY_PENDING], 1);
+		ck_assert_uint_eq(counts[DELIVERY_DEAD], 0);
+		ck_assert_int_eq(store_delivery_counts(store, "chat", counts), 0);
+		ck_assert_uint_eq(counts[DELIVERY_PENDING], 0);
+		reopen(); /* nor do they stand on disk */
+	}
+}
+END_TEST
+
 /* ---- retention ---- */
 
 static int64_t put_ended(const char *id, bool is_watched, bool is_removed, enum job_origin origin)
@@ -415,6 +441,7 @@ static Suite *store_outbox_suite(void)
 	tcase_add_test(rows, deliveries_are_looked_at_within_a_bound);
 	tcase_add_test(rows, attempts_keep_the_newest_twenty);
 	tcase_add_test(rows, running_is_pending_after_a_restart);
+	tcase_add_test(rows, counts_follow_a_rollback);
 	tcase_add_test(rows, prune_forgets_what_is_over_and_old);
 	tcase_add_test(rows, prune_goes_by_slices);
 	tcase_add_test(rows, pruned_through_only_grows);
