@@ -270,22 +270,55 @@ static void http_handle_set_callbacks(struct http_handle *handle)
 	http_must(curl_easy_setopt(easy, CURLOPT_PREREQDATA, handle));
 }
 
-struct http_handle *http_handle_new(const char *ca_file)
+/*
+ * Before 8.1.1 libcurl remembers the last header of an easy handle's last reply when that has been
+ * freed, and a reply that begins with a folded line is appended to it
+ * (https://github.com/curl/curl/pull/11103): such a libcurl gets a fresh easy handle each time.
+ */
+static bool http_easy_is_good_once(void)
+{
+	return curl_version_info(CURLVERSION_NOW)->version_num < 0x080101;
+}
+
+static CURL *http_handle_make_easy(const struct http_host *host)
+{
+	CURL *easy = mem_must(curl_easy_init());
+
+	/* In parentheses: the macro of that name checks types, which takes a constant option. */
+	for (size_t i = 0; i < ARRAY_LEN(http_handle_options); i++)
+		http_must((curl_easy_setopt)(easy, http_handle_options[i].option,
+		        http_handle_options[i].value));
+	for (size_t i = 0; i < ARRAY_LEN(http_handle_texts); i++)
+		http_must((curl_easy_setopt)(easy, http_handle_texts[i].option,
+		        http_handle_texts[i].value));
+	http_must(curl_easy_setopt(
+	        easy, CURLOPT_CAINFO, host->ca_file ? host->ca_file : default_ca_file));
+	/* TLS sessions outlive the handle, so that a new connection resumes one. */
+	http_must(curl_easy_setopt(easy, CURLOPT_SHARE, host->share));
+	return easy;
+}
+
+struct http_handle *http_handle_new(const struct http_host *host)
 {
 	struct http_handle *handle = MEM_NEW(struct http_handle);
 
-	handle->easy = mem_must(curl_easy_init());
-	/* In parentheses: the macro of that name checks types, which takes a constant option. */
-	for (size_t i = 0; i < ARRAY_LEN(http_handle_options); i++)
-		http_must((curl_easy_setopt)(handle->easy, http_handle_options[i].option,
-		        http_handle_options[i].value));
-	for (size_t i = 0; i < ARRAY_LEN(http_handle_texts); i++)
-		http_must((curl_easy_setopt)(handle->easy, http_handle_texts[i].option,
-		        http_handle_texts[i].value));
-	http_must(curl_easy_setopt(
-	        handle->easy, CURLOPT_CAINFO, ca_file ? ca_file : default_ca_file));
+	handle->easy = http_handle_make_easy(host);
 	http_handle_set_callbacks(handle);
 	return handle;
+}
+
+void http_handle_renew(struct http_handle *handle, const struct http_host *host)
+{
+	bool was_used = handle->is_used;
+
+	handle->is_used = true;
+	if (!was_used || !http_easy_is_good_once())
+		return;
+	curl_easy_cleanup(handle->easy);
+	handle->easy = http_handle_make_easy(host);
+	http_handle_set_callbacks(handle);
+	handle->timeout_ms = handle->connect_timeout_ms = 0;
+	handle->is_fresh_connect = handle->is_post = false;
 }
 
 struct http_handle *http_handle_free(struct http_handle *handle)

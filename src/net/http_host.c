@@ -45,7 +45,7 @@ static struct http_handle *http_host_take_handle(struct http_host *host)
 	struct http_handle *handle = host->idle;
 
 	if (!handle)
-		return http_handle_new(host->ca_file);
+		return http_handle_new(host);
 	host->idle = handle->next;
 	handle->next = NULL;
 	return handle;
@@ -85,6 +85,7 @@ static void http_host_land(struct http_host *host, struct http_transfer *transfe
 /* The transfer is in the flying list and has its handle. */
 static void http_host_launch(struct http_host *host, struct http_transfer *transfer)
 {
+	http_handle_renew(transfer->handle, host);
 	http_transfer_prepare(transfer, transfer->handle);
 	if (curl_multi_add_handle(host->multi, transfer->handle->easy) != CURLM_OK) {
 		http_host_land(host, transfer, CURLE_FAILED_INIT);
@@ -240,6 +241,14 @@ static void http_must_multi(CURLMcode result)
 		mem_exhausted();
 }
 
+static void http_host_set_up_share(struct http_host *host)
+{
+	host->share = mem_must(curl_share_init());
+	if (curl_share_setopt(host->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+	        CURLSHE_OK)
+		mem_exhausted();
+}
+
 static void http_host_set_up_multi(struct http_host *host)
 {
 	long n = (long)host->max_in_flight;
@@ -279,6 +288,7 @@ int http_host_new(struct http *http, const char *base_url, const struct http_hos
 	        mem_must(evtimer_new(loop_event_base(http->loop), http_host_on_timeout, host));
 	TAILQ_INIT(&host->queue);
 	TAILQ_INIT(&host->flying);
+	http_host_set_up_share(host);
 	http_host_set_up_multi(host);
 	TAILQ_INSERT_TAIL(&http->hosts, host, link);
 	*out = host;
@@ -343,6 +353,7 @@ struct http_host *http_host_free(struct http_host *host)
 	}
 	/* It still calls back, to take its sockets out of the loop before it closes them. */
 	curl_multi_cleanup(host->multi);
+	curl_share_cleanup(host->share);
 	http_forget_sockets(http, host);
 	event_free(host->timer);
 	loop_timer_free(host->lingering_timer);

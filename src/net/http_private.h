@@ -100,6 +100,7 @@ struct http_handle {
 	CURL *easy;                          /* owned */
 	long timeout_ms, connect_timeout_ms; /* as they were set last; 0 = not yet */
 	bool is_fresh_connect, is_post;
+	bool is_used;                   /* for an attempt, at least */
 	struct http_transfer *transfer; /* borrowed; NULL while idle */
 	struct http_handle *next;       /* in the host's pool */
 	char words[CURL_ERROR_SIZE];    /* libcurl's error buffer */
@@ -126,7 +127,9 @@ void http_transfer_deliver(const struct http_transfer *transfer);
 /* ---- http_handle.c ---- */
 
 /* An easy handle with all that never changes. */
-struct http_handle *http_handle_new(const char *ca_file);
+struct http_handle *http_handle_new(const struct http_host *host);
+/* Before each attempt: a used easy handle is replaced where libcurl wants that (http_handle.c). */
+void http_handle_renew(struct http_handle *handle, const struct http_host *host);
 struct http_handle *http_handle_free(struct http_handle *handle);
 /* Ends the process unless it is CURLE_OK: without one of its options nothing may be sent. */
 void http_must(CURLcode result);
@@ -164,6 +167,7 @@ struct http_host {
 	TAILQ_ENTRY(http_host) touched_link;
 	struct http *http;   /* borrowed */
 	CURLM *multi;        /* owned */
+	CURLSH *share;       /* owned; TLS sessions */
 	struct event *timer; /* owned; libcurl's own */
 	struct http_origin origin;
 	char *ca_file; /* owned */

@@ -297,6 +297,7 @@ static enum http_error http_error_of_result(CURLcode result)
 	case CURLE_UNSUPPORTED_PROTOCOL: /* a reply without a status line */
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_BAD_CONTENT_ENCODING:
+	case CURLE_BAD_FUNCTION_ARGUMENT: /* what 7.88.1 says of a header line that is none */
 		return HTTP_E_BROKEN;
 	case CURLE_FILESIZE_EXCEEDED:
 	case CURLE_OUT_OF_MEMORY: /* what 7.88.1 says of one header line over its 100 KB */

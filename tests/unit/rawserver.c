@@ -211,6 +211,7 @@ static const struct peer_script {
         {"/no-status", "HTTP/21.1 503 Later\r\nContent-Length: 0\r\n\r\n", true},
         {"/redirect", "HTTP/1.1 302 Found\r\nLocation: /ok\r\nContent-Length: 0\r\n\r\n", true},
         {"/empty", "HTTP/1.1 204 No Content\r\n\r\n", true},
+        {"/folded-first", "HTTP/1.1 200 OK\r\n folded: yes\r\nContent-Length: 0\r\n\r\n", true},
         {"/interim",
                 "HTTP/1.1 103 Early Hints\r\nX-API-CREDITS-REMAINING: 1\r\nRetry-After: 1\r\n\r\n"
                 "HTTP/1.1 200 OK\r\nX-Last: yes\r\nContent-Length: 2\r\n\r\nok",
