@@ -13,6 +13,9 @@
  */
 #include "store/private.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "util/err.h"
 #include "util/mem.h"
 
@@ -21,13 +24,42 @@
 #define CHECK_FULL_MAX_BYTES  (256 * MIB)
 #define CHECK_QUICK_MAX_BYTES (1024 * MIB)
 
-static int check_run(struct store *store, const char *sql, const char *good, struct buf *words)
+enum { CHECK_TEXT_SIZE = 256 };
+
+/*
+ * A page that could not be had SQLite tells as a row of the check, like damage. By its code, what
+ * may go well the next time is told apart; a read that came short is a file that was cut off.
+ */
+static int check_error_of(struct store *store, const char *text)
 {
-	char text[256];
-	int r = store_query_text(store, sql, text, sizeof(text));
+	static const char words[] = "unable to get the page. error code=";
+	const char *found = strstr(text, words);
+	int rc = found ? atoi(found + strlen(words)) : SQLITE_CORRUPT;
+	bool is_passing = rc == SQLITE_NOMEM ||
+	                  ((rc & 0xff) == SQLITE_IOERR && rc != SQLITE_IOERR_SHORT_READ);
+
+	return store_error_of(store, is_passing ? rc : SQLITE_CORRUPT);
+}
+
+static int check_ask(
+        struct store *store, const char *sql, const char *good, char text[static CHECK_TEXT_SIZE])
+{
+	int r = store_query_text(store, sql, text, CHECK_TEXT_SIZE);
 
 	if (r == 0 && text[0] != '\0' && (!good || sqlite3_stricmp(text, good) != 0))
-		r = store_error_of(store, SQLITE_CORRUPT);
+		return check_error_of(store, text);
+	return r;
+}
+
+static int check_run(struct store *store, const char *sql, const char *good, struct buf *words)
+{
+	char text[CHECK_TEXT_SIZE];
+	int r = check_ask(store, sql, good, text);
+
+	/* Of a page of a list no code is told. If memory was short, asking again says so, or not.
+	 */
+	if (r == ERR_CORRUPT && strstr(text, "failed to get page"))
+		r = check_ask(store, sql, good, text);
 	if (r == ERR_CORRUPT)
 		buf_addf(words, "%s is damaged: %s; it was left as it is", store->path,
 		        text[0] ? text : sqlite3_errmsg(store->db));
