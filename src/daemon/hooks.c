@@ -11,8 +11,6 @@
 #include "util/mem.h"
 #include "util/str.h"
 
-enum { LOAD_SPREAD_PER_DELIVERY_MS = 10, LOAD_SPREAD_MAX_MS = 5000 };
-
 static char *inherit(const char *name)
 {
 	const char *value = getenv(name);
@@ -522,7 +520,7 @@ int hooks_offer(void *arg, const struct store_event *event, const uint32_t *cand
 	return 0;
 }
 
-/* ---- loading and dispatching ---- */
+/* ---- opening and dispatching ---- */
 
 struct delivery *hooks_open(struct hooks *hooks, const struct store_delivery *row)
 {
@@ -532,54 +530,6 @@ struct delivery *hooks_open(struct hooks *hooks, const struct store_delivery *ro
 struct delivery *hooks_open_in_order(struct hooks *hooks, const struct store_delivery *row)
 {
 	return delivery_new(hooks, find_or_add(hooks, row->hook), row, true);
-}
-
-static int load_one(void *arg, const struct store_delivery *row)
-{
-	hooks_open(arg, row);
-	return 0;
-}
-
-/* As far as a stored wall time is trusted: retry_max, or what a webhook's receiver may ask for. */
-static int64_t wait_max_ms(const struct hook *hook)
-{
-	int64_t max = hook->config.retry_max_ms;
-
-	return hook->config.url && max < HOOK_RETRY_AFTER_MAX_MS ? HOOK_RETRY_AFTER_MAX_MS : max;
-}
-
-/* What is overdue is spread a little. */
-static void place_loaded(struct hooks *hooks, struct delivery *delivery, size_t n)
-{
-	struct now now = loop_now(hooks->loop);
-	const struct hook *hook = hooks->hooks[delivery->chain->hook];
-	int64_t wait = delivery->next_wall_ms - now.wall_ms;
-	int64_t spread = (int64_t)n * LOAD_SPREAD_PER_DELIVERY_MS;
-
-	if (hook->is_configured && wait > wait_max_ms(hook))
-		wait = wait_max_ms(hook);
-	if (wait <= 0)
-		wait = (int64_t)rng_below(hooks->rng,
-		        (uint64_t)(spread < LOAD_SPREAD_MAX_MS ? spread : LOAD_SPREAD_MAX_MS));
-	delivery->next_mono_ms = now.mono_ms + wait;
-}
-
-int hooks_load(struct hooks *hooks)
-{
-	int r = store_deliveries_each_pending(journal_store(hooks->journal), load_one, hooks);
-
-	for (uint32_t i = 0; i < hooks->n_chains && !r; i++) {
-		for (struct delivery *d = hooks->chains[i]->first; d; d = d->next)
-			place_loaded(hooks, d, hooks->n_chains);
-		hooks_queue(hooks, hooks->chains[i]);
-	}
-	for (size_t i = 0; i < hooks->n_hooks; i++) {
-		if (!hooks->hooks[i]->is_configured)
-			log_warning("hook %s is no longer configured: %zu deliveries wait until it "
-			            "is again",
-			        hooks->hooks[i]->name, hooks->hooks[i]->n_deliveries);
-	}
-	return r;
 }
 
 struct claim {

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import pathlib
 import threading
 import time
 import unittest
@@ -16,6 +17,7 @@ from harness import QUIET_S, TestCase, assert_unchanged, wait_for
 KEY = b"0123456789abcdef0123456789abcdef"
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 ACCOUNT = "acme"
+LIBFAKETIME = sorted(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 FAST = {"retry_first": "20ms", "retry_max": "100ms"}
 
 Hit = collections.namedtuple("Hit", "path headers body at")
@@ -260,6 +262,20 @@ class Webhooks(TestCase):
         self.assertEqual(daemon.reload().status, 200)
         self.wait_state(daemon, "delivered", 2)
         self.assertEqual((len(held.hits), len(other.hits)), (1, 2))
+
+    @unittest.skipUnless(LIBFAKETIME, "libfaketime is not installed")
+    def test_a_clock_set_back_between_lives_delays_nothing_but_for_what_was_asked(self):
+        failing, asking = self.receiver(500, 204), self.receiver((500, {"Retry-After": "3600"}), 204)
+        daemon = self.start({"hook": {"url": failing.url, "retry_first": "3s", "retry_max": "3s"},
+                             "asked": {"url": asking.url, **FAST}})
+        self.wait_state(daemon, "pending", hook="asked")
+        wait_for(lambda: self.deliveries(daemon)[0]["attempts"] == 1, "a failed attempt")
+        self.assert_stops(daemon)
+        daemon = self.stage.start(environment=self.stage.environment(
+            LD_PRELOAD=str(LIBFAKETIME[0]), FAKETIME="-2d", FAKETIME_DONT_FAKE_MONOTONIC="1",
+            ASAN_OPTIONS="verify_asan_link_order=0:detect_leaks=0"))
+        self.wait_state(daemon, "delivered")
+        assert_unchanged(lambda: len(asking.hits), QUIET_S, "number of requests")
 
     def test_retry_after_of_another_failure_holds_that_delivery_alone(self):
         receiver = self.receiver((500, {"Retry-After": "3600"}), 204)
