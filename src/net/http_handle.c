@@ -1,6 +1,12 @@
 /*
- * The easy handle: the options that never change, and libcurl's callbacks for headers, body and
- * sockets. The callbacks count and copy, nothing else; http_transfer.c judges at the end.
+ * The easy handle of an attempt: the options that never change, and libcurl's callbacks for
+ * headers, body and sockets. The callbacks count and copy, nothing else; http_transfer.c judges at
+ * the end.
+ *
+ * Each attempt has a handle of its own, although it would be a quarter cheaper to use one again:
+ * before 8.1.1 (Debian 12 has 7.88.1) libcurl remembers the last header of a handle's last reply
+ * when that has been freed, and appends to it a reply that begins with a folded line
+ * (https://github.com/curl/curl/pull/11103). Connections and TLS sessions outlive the handle.
  */
 #include "net/http_private.h"
 
@@ -36,8 +42,8 @@ static void http_keep(struct buf *to, const char *bytes, size_t n)
 
 static size_t http_on_body(char *bytes, size_t size, size_t n, void *arg)
 {
-	struct http_handle *handle = arg;
-	struct http_reply *reply = &handle->transfer->reply;
+	struct http_transfer *transfer = arg;
+	struct http_reply *reply = &transfer->reply;
 	size_t len = size * n;
 
 	if (len > HTTP_BODY_MAX_BYTES - reply->body.len) {
@@ -134,8 +140,8 @@ static void http_reply_begin(struct http_reply *reply)
 
 static size_t http_on_header(char *line, size_t size, size_t n, void *arg)
 {
-	struct http_handle *handle = arg;
-	struct http_reply *reply = &handle->transfer->reply;
+	struct http_transfer *transfer = arg;
+	struct http_reply *reply = &transfer->reply;
 	size_t len = size * n;
 
 	if (len > HTTP_HEADERS_MAX_BYTES - reply->header_bytes) {
@@ -145,21 +151,21 @@ static size_t http_on_header(char *line, size_t size, size_t n, void *arg)
 	reply->header_bytes += len;
 	if (len > 5 && strncasecmp(line, "HTTP/", 5) == 0)
 		http_reply_begin(reply);
-	if (handle->transfer->wants_headers)
+	if (transfer->wants_headers)
 		http_keep(&reply->headers, line, len);
 	if (len > 0)
-		http_reply_read_header(handle->transfer->host, reply, line, len);
+		http_reply_read_header(transfer->host, reply, line, len);
 	return len;
 }
 
 /* Called when the name is not in libcurl's cache: a thread of the resolver starts. */
 static int http_on_resolve(void *resolver, void *reserved, void *arg)
 {
-	struct http_handle *handle = arg;
+	struct http_transfer *transfer = arg;
 
 	(void)resolver;
 	(void)reserved;
-	handle->transfer->is_resolving = true;
+	transfer->is_resolving = true;
 	return 0;
 }
 
@@ -170,13 +176,13 @@ static int http_on_resolve(void *resolver, void *reserved, void *arg)
 static curl_socket_t http_on_open_socket(
         void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	struct http_handle *handle = arg;
+	struct http_transfer *transfer = arg;
 	unsigned int unacknowledged_ms = HTTP_UNACKNOWLEDGED_MS;
 	int fd;
 
 	(void)purpose;
-	handle->transfer->is_resolving = false;
-	handle->transfer->has_connected = true;
+	transfer->is_resolving = false;
+	transfer->has_connected = true;
 	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
@@ -188,8 +194,7 @@ static curl_socket_t http_on_open_socket(
 /* Called when the connection stands and the request is about to be written. */
 static int http_on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
-	struct http_handle *handle = arg;
-	struct http_transfer *transfer = handle->transfer;
+	struct http_transfer *transfer = arg;
 
 	(void)peer;
 	(void)local;
@@ -252,35 +257,23 @@ void http_must(CURLcode result)
 		mem_exhausted();
 }
 
-static void http_handle_set_callbacks(struct http_handle *handle)
+static void http_handle_set_callbacks(CURL *easy, struct http_transfer *transfer)
 {
-	CURL *easy = handle->easy;
-
-	http_must(curl_easy_setopt(easy, CURLOPT_PRIVATE, handle));
-	http_must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, handle->words));
+	http_must(curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer));
+	http_must(curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->words));
 	http_must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_on_body));
-	http_must(curl_easy_setopt(easy, CURLOPT_WRITEDATA, handle));
+	http_must(curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer));
 	http_must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, http_on_header));
-	http_must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, handle));
+	http_must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer));
 	http_must(curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, http_on_resolve));
-	http_must(curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, handle));
+	http_must(curl_easy_setopt(easy, CURLOPT_RESOLVER_START_DATA, transfer));
 	http_must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, http_on_open_socket));
-	http_must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, handle));
+	http_must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer));
 	http_must(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, http_on_send));
-	http_must(curl_easy_setopt(easy, CURLOPT_PREREQDATA, handle));
+	http_must(curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer));
 }
 
-/*
- * Before 8.1.1 libcurl remembers the last header of an easy handle's last reply when that has been
- * freed, and a reply that begins with a folded line is appended to it
- * (https://github.com/curl/curl/pull/11103): such a libcurl gets a fresh easy handle each time.
- */
-static bool http_easy_is_good_once(void)
-{
-	return curl_version_info(CURLVERSION_NOW)->version_num < 0x080101;
-}
-
-static CURL *http_handle_make_easy(const struct http_host *host)
+CURL *http_handle_new_bare(const char *ca_file, CURLSH *share)
 {
 	CURL *easy = mem_must(curl_easy_init());
 
@@ -291,41 +284,15 @@ static CURL *http_handle_make_easy(const struct http_host *host)
 	for (size_t i = 0; i < ARRAY_LEN(http_handle_texts); i++)
 		http_must((curl_easy_setopt)(easy, http_handle_texts[i].option,
 		        http_handle_texts[i].value));
-	http_must(curl_easy_setopt(
-	        easy, CURLOPT_CAINFO, host->ca_file ? host->ca_file : default_ca_file));
-	/* TLS sessions outlive the handle, so that a new connection resumes one. */
-	http_must(curl_easy_setopt(easy, CURLOPT_SHARE, host->share));
+	http_must(curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file ? ca_file : default_ca_file));
+	http_must(curl_easy_setopt(easy, CURLOPT_SHARE, share));
 	return easy;
 }
 
-struct http_handle *http_handle_new(const struct http_host *host)
+CURL *http_handle_new(struct http_transfer *transfer)
 {
-	struct http_handle *handle = MEM_NEW(struct http_handle);
+	CURL *easy = http_handle_new_bare(transfer->host->ca_file, transfer->host->share);
 
-	handle->easy = http_handle_make_easy(host);
-	http_handle_set_callbacks(handle);
-	return handle;
-}
-
-void http_handle_renew(struct http_handle *handle, const struct http_host *host)
-{
-	bool was_used = handle->is_used;
-
-	handle->is_used = true;
-	if (!was_used || !http_easy_is_good_once())
-		return;
-	curl_easy_cleanup(handle->easy);
-	handle->easy = http_handle_make_easy(host);
-	http_handle_set_callbacks(handle);
-	handle->timeout_ms = handle->connect_timeout_ms = 0;
-	handle->is_fresh_connect = handle->is_post = false;
-}
-
-struct http_handle *http_handle_free(struct http_handle *handle)
-{
-	if (!handle)
-		return NULL;
-	curl_easy_cleanup(handle->easy);
-	free(handle);
-	return NULL;
+	http_handle_set_callbacks(easy, transfer);
+	return easy;
 }

@@ -40,23 +40,6 @@ static void http_host_expire_lingering(struct http_host *host)
 
 /* ---- sending ---- */
 
-static struct http_handle *http_host_take_handle(struct http_host *host)
-{
-	struct http_handle *handle = host->idle;
-
-	if (!handle)
-		return http_handle_new(host);
-	host->idle = handle->next;
-	handle->next = NULL;
-	return handle;
-}
-
-static void http_host_give_handle(struct http_host *host, struct http_handle *handle)
-{
-	handle->next = host->idle;
-	host->idle = handle;
-}
-
 static void http_host_touch(struct http_host *host)
 {
 	if (host->is_touched)
@@ -68,13 +51,10 @@ static void http_host_touch(struct http_host *host)
 /* From flying to ready. */
 static void http_host_land(struct http_host *host, struct http_transfer *transfer, CURLcode result)
 {
-	struct http_handle *handle = transfer->handle;
-
 	http_transfer_finish(transfer, result);
 	if (transfer->is_resolving && result != CURLE_COULDNT_RESOLVE_HOST)
 		http_host_linger(host);
 	http_transfer_release(transfer);
-	http_host_give_handle(host, handle);
 	TAILQ_REMOVE(&host->flying, transfer, link);
 	host->n_flying--;
 	TAILQ_INSERT_TAIL(&host->http->ready, transfer, link);
@@ -82,12 +62,11 @@ static void http_host_land(struct http_host *host, struct http_transfer *transfe
 	host->n_ready++;
 }
 
-/* The transfer is in the flying list and has its handle. */
+/* The transfer is in the flying list. */
 static void http_host_launch(struct http_host *host, struct http_transfer *transfer)
 {
-	http_handle_renew(transfer->handle, host);
-	http_transfer_prepare(transfer, transfer->handle);
-	if (curl_multi_add_handle(host->multi, transfer->handle->easy) != CURLM_OK) {
+	http_transfer_prepare(transfer);
+	if (curl_multi_add_handle(host->multi, transfer->easy) != CURLM_OK) {
 		http_host_land(host, transfer, CURLE_FAILED_INIT);
 		loop_wake(host->http->loop);
 		return;
@@ -106,7 +85,6 @@ static void http_host_send_queued(struct http_host *host)
 		host->n_queued--;
 		TAILQ_INSERT_TAIL(&host->flying, transfer, link);
 		host->n_flying++;
-		transfer->handle = http_host_take_handle(host);
 		http_host_launch(host, transfer);
 	}
 	if (host->n_queued > 0 && host->n_lingering > 0)
@@ -185,7 +163,7 @@ static int http_host_on_set_timer(CURLM *multi, long timeout_ms, void *arg)
 }
 
 struct http_done {
-	struct http_handle *handle;
+	struct http_transfer *transfer;
 	CURLcode result;
 };
 
@@ -197,13 +175,13 @@ static size_t http_host_take_messages(struct http_host *host, struct http_done *
 	size_t n = 0;
 
 	while (n < host->max_in_flight && (message = curl_multi_info_read(host->multi, &n_left))) {
-		char *handle = NULL;
+		char *transfer = NULL;
 
 		if (message->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &handle);
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
 		done[n++] = (struct http_done){
-		        .handle = (struct http_handle *)(void *)handle,
+		        .transfer = (struct http_transfer *)(void *)transfer,
 		        .result = message->data.result,
 		};
 	}
@@ -216,13 +194,15 @@ void http_host_drain(struct http_host *host)
 	size_t n = http_host_take_messages(host, done);
 
 	for (size_t i = 0; i < n; i++) {
-		struct http_transfer *transfer = done[i].handle->transfer;
+		struct http_transfer *transfer = done[i].transfer;
 
-		curl_multi_remove_handle(host->multi, done[i].handle->easy);
-		if (http_transfer_retry(transfer, done[i].result))
+		curl_multi_remove_handle(host->multi, transfer->easy);
+		if (http_transfer_retry(transfer, done[i].result)) {
+			http_transfer_release(transfer);
 			http_host_launch(host, transfer);
-		else
+		} else {
 			http_host_land(host, transfer, done[i].result);
+		}
 	}
 	http_host_send_queued(host);
 }
@@ -301,14 +281,11 @@ static void http_host_drop(struct http_host *host, struct http_transfer *transfe
 	if (transfer->is_ready) {
 		TAILQ_REMOVE(&host->http->ready, transfer, link);
 		host->n_ready--;
-	} else if (transfer->handle) {
-		struct http_handle *handle = transfer->handle;
-
-		curl_multi_remove_handle(host->multi, handle->easy);
+	} else if (transfer->easy) {
+		curl_multi_remove_handle(host->multi, transfer->easy);
 		if (transfer->is_resolving)
 			http_host_linger(host);
 		http_transfer_release(transfer);
-		http_host_give_handle(host, handle);
 		TAILQ_REMOVE(&host->flying, transfer, link);
 		host->n_flying--;
 	} else {
@@ -345,12 +322,6 @@ struct http_host *http_host_free(struct http_host *host)
 	http = host->http;
 	assert(!host->is_acting);
 	http_host_drop_all(host);
-	while (host->idle) {
-		struct http_handle *handle = host->idle;
-
-		host->idle = handle->next;
-		http_handle_free(handle);
-	}
 	/* It still calls back, to take its sockets out of the loop before it closes them. */
 	curl_multi_cleanup(host->multi);
 	curl_share_cleanup(host->share);

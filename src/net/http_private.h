@@ -71,8 +71,8 @@ struct http_reply {
 
 struct http_transfer {
 	TAILQ_ENTRY(http_transfer) link;
-	struct http_host *host;     /* borrowed; NULL once ready and its host is freed */
-	struct http_handle *handle; /* while it flies */
+	struct http_host *host; /* borrowed; NULL once ready and its host is freed */
+	CURL *easy;             /* owned, of this attempt; NULL unless it flies */
 	struct buf url;
 	struct buf lines; /* the headers, a NUL after each; wiped after use, as post_body is */
 	struct curl_slist headers[HTTP_HEADERS_MAX + 1]; /* over lines, for libcurl */
@@ -92,18 +92,9 @@ struct http_transfer {
 	bool is_reused;     /* this attempt went over a connection used before */
 	unsigned n_sent;
 	enum http_error error;
+	char words[CURL_ERROR_SIZE]; /* libcurl's error buffer */
 	char message[CURL_ERROR_SIZE + 64];
 	struct http_reply reply;
-};
-
-struct http_handle {
-	CURL *easy;                          /* owned */
-	long timeout_ms, connect_timeout_ms; /* as they were set last; 0 = not yet */
-	bool is_fresh_connect, is_post;
-	bool is_used;                   /* for an attempt, at least */
-	struct http_transfer *transfer; /* borrowed; NULL while idle */
-	struct http_handle *next;       /* in the host's pool */
-	char words[CURL_ERROR_SIZE];    /* libcurl's error buffer */
 };
 
 /* Copies the request. NULL: a header is malformed or holds a control character. */
@@ -111,12 +102,12 @@ struct http_transfer *http_transfer_take(struct http *http, const struct http_re
 /* Wiped, and kept for the next one with its buffers, or freed. */
 void http_transfer_give(struct http *http, struct http_transfer *transfer);
 struct http_transfer *http_transfer_free(struct http_transfer *transfer);
-/* Sets what is of this attempt alone. */
-void http_transfer_prepare(struct http_transfer *transfer, struct http_handle *handle);
+/* Makes the handle of an attempt. */
+void http_transfer_prepare(struct http_transfer *transfer);
 /* Wipes what a buffer holds; its memory stays, or is freed. */
 void http_buf_wipe(struct buf *buf);
 void http_buf_wipe_free(struct buf *buf);
-/* Takes the handle from its transfer, leaving no pointer to the latter's memory in it. */
+/* Frees the attempt's handle, which has left libcurl's multi. */
 void http_transfer_release(struct http_transfer *transfer);
 /* Whether a result is worth the one other attempt; then the transfer is reset for it. */
 bool http_transfer_retry(struct http_transfer *transfer, CURLcode result);
@@ -126,11 +117,11 @@ void http_transfer_deliver(const struct http_transfer *transfer);
 
 /* ---- http_handle.c ---- */
 
-/* An easy handle with all that never changes. */
-struct http_handle *http_handle_new(const struct http_host *host);
-/* Before each attempt: a used easy handle is replaced where libcurl wants that (http_handle.c). */
-void http_handle_renew(struct http_handle *handle, const struct http_host *host);
-struct http_handle *http_handle_free(struct http_handle *handle);
+/* An easy handle with all that never changes, and the callbacks for this transfer. To be freed by
+ * curl_easy_cleanup(). */
+CURL *http_handle_new(struct http_transfer *transfer);
+/* As above without callbacks. NULL: the system's certificates; nothing is shared. */
+CURL *http_handle_new_bare(const char *ca_file, CURLSH *share);
 /* Ends the process unless it is CURLE_OK: without one of its options nothing may be sent. */
 void http_must(CURLcode result);
 
@@ -173,7 +164,6 @@ struct http_host {
 	char *ca_file; /* owned */
 	struct http_transfers queue;
 	struct http_transfers flying;
-	struct http_handle *idle; /* owned */
 	size_t n_queued;
 	size_t n_flying;
 	size_t n_ready;

@@ -125,7 +125,7 @@ struct http_transfer *http_transfer_take(struct http *http, const struct http_re
 /* Nothing of the request or its reply is left. */
 static void http_transfer_wipe(struct http_transfer *transfer)
 {
-	assert(!transfer->handle);
+	assert(!transfer->easy);
 	if (transfer->post_body)
 		explicit_bzero(transfer->post_body, transfer->post_len);
 	free(transfer->post_body);
@@ -169,62 +169,44 @@ void http_transfer_give(struct http *http, struct http_transfer *transfer)
 
 /* ---- an attempt ---- */
 
-/* Setting an option costs more than remembering what it is. */
-static void http_handle_set_timeouts(struct http_handle *handle, long timeout_ms)
+static void http_transfer_set_timeouts(struct http_transfer *transfer)
 {
+	long timeout_ms = (long)(transfer->timeout_ms - transfer->spent_ms);
 	long connect_ms =
 	        timeout_ms < HTTP_CONNECT_TIMEOUT_MS ? timeout_ms : (long)HTTP_CONNECT_TIMEOUT_MS;
 
-	if (handle->timeout_ms != timeout_ms)
-		http_must(curl_easy_setopt(handle->easy, CURLOPT_TIMEOUT_MS, timeout_ms));
-	if (handle->connect_timeout_ms != connect_ms)
-		http_must(curl_easy_setopt(handle->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms));
-	handle->timeout_ms = timeout_ms;
-	handle->connect_timeout_ms = connect_ms;
+	http_must(curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, timeout_ms));
+	http_must(curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms));
 }
 
-/* bytes NULL: nothing is posted. */
-static void http_handle_set_post(struct http_handle *handle, const char *bytes, size_t len)
+static void http_transfer_set_post(struct http_transfer *transfer)
 {
-	CURL *easy = handle->easy;
+	CURL *easy = transfer->easy;
 
-	if (bytes) {
-		http_must(curl_easy_setopt(easy, CURLOPT_POST, 1L));
-		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, bytes));
-		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len));
-		handle->is_post = true;
-	} else if (handle->is_post) {
-		http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL));
-		http_must(curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L));
-		handle->is_post = false;
-	}
+	http_must(curl_easy_setopt(easy, CURLOPT_POST, 1L));
+	http_must(curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->post_body));
+	http_must(curl_easy_setopt(
+	        easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)transfer->post_len));
 }
 
-void http_transfer_prepare(struct http_transfer *transfer, struct http_handle *handle)
+void http_transfer_prepare(struct http_transfer *transfer)
 {
-	CURL *easy = handle->easy;
+	CURL *easy = transfer->easy = http_handle_new(transfer);
 
-	transfer->handle = handle;
-	handle->transfer = transfer;
-	handle->words[0] = '\0';
+	transfer->words[0] = '\0';
 	http_must(curl_easy_setopt(easy, CURLOPT_URL, transfer->url.data));
 	http_must(curl_easy_setopt(
 	        easy, CURLOPT_HTTPHEADER, transfer->n_headers ? transfer->headers : NULL));
-	http_handle_set_timeouts(handle, (long)(transfer->timeout_ms - transfer->spent_ms));
-	if (handle->is_fresh_connect != transfer->is_retry)
-		http_must(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)transfer->is_retry));
-	handle->is_fresh_connect = transfer->is_retry;
-	http_handle_set_post(handle, transfer->post_body, transfer->post_len);
+	http_must(curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)transfer->is_retry));
+	http_transfer_set_timeouts(transfer);
+	if (transfer->post_body)
+		http_transfer_set_post(transfer);
 }
 
 void http_transfer_release(struct http_transfer *transfer)
 {
-	struct http_handle *handle = transfer->handle;
-
-	http_must(curl_easy_setopt(handle->easy, CURLOPT_HTTPHEADER, NULL));
-	http_handle_set_post(handle, NULL, 0);
-	handle->transfer = NULL;
-	transfer->handle = NULL;
+	curl_easy_cleanup(transfer->easy);
+	transfer->easy = NULL;
 }
 
 /* ---- the end ---- */
@@ -233,7 +215,7 @@ static void http_transfer_count_time(struct http_transfer *transfer)
 {
 	curl_off_t spent_us = 0;
 
-	curl_easy_getinfo(transfer->handle->easy, CURLINFO_TOTAL_TIME_T, &spent_us);
+	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &spent_us);
 	transfer->spent_ms += spent_us / 1000;
 }
 
@@ -310,7 +292,7 @@ static enum http_error http_error_of_result(CURLcode result)
 /* One line, and nothing of a query: libcurl is not known to print one, but who knows. */
 static void http_transfer_say(struct http_transfer *transfer, CURLcode result)
 {
-	const char *words = transfer->handle->words;
+	const char *words = transfer->words;
 	const char *hint = "";
 
 	if (transfer->reply.is_too_large) {
@@ -341,7 +323,7 @@ static void http_transfer_read_retry_after(struct http_transfer *transfer)
 
 	if (!transfer->reply.has_retry_after)
 		return;
-	curl_easy_getinfo(transfer->handle->easy, CURLINFO_RETRY_AFTER, &seconds);
+	curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &seconds);
 	if (seconds == 0)
 		seconds = transfer->reply.is_retry_after_zero ? 0 : -1;
 	else if (seconds == -1)
@@ -360,7 +342,7 @@ void http_transfer_finish(struct http_transfer *transfer, CURLcode result)
 		transfer->error = HTTP_E_RESOLVE;
 	if (transfer->error != HTTP_OK)
 		http_transfer_say(transfer, result);
-	curl_easy_getinfo(transfer->handle->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	/* libcurl 7.88 takes "HTTP/21.1 503" for HTTP/2 with the status 1. */
 	if (transfer->error == HTTP_OK && status < HTTP_STATUS_LEAST) {
 		transfer->error = HTTP_E_BROKEN;

@@ -192,14 +192,9 @@ static void on_clock(evutil_socket_t fd, short what, void *arg)
 /* The handle of net/http, without that one's callbacks. */
 static CURL *new_easy(struct curl_slist *headers, const char *ca_file)
 {
-	CURL *easy = http_handle_new(ca_file)->easy;
+	CURL *easy = http_handle_new_bare(ca_file, NULL);
 
 	http_must(curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop));
-	http_must(curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, NULL));
-	http_must(curl_easy_setopt(easy, CURLOPT_HEADERDATA, NULL));
-	http_must(curl_easy_setopt(easy, CURLOPT_RESOLVER_START_FUNCTION, NULL));
-	http_must(curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, NULL));
-	http_must(curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, NULL));
 	http_must(curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers));
 	http_must(curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 30000L));
 	http_must(curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 10000L));

@@ -272,6 +272,9 @@ static void *rawserver_serve(void *arg)
 		SSL_set_fd(peer->tls, peer->fd);
 	}
 	if (!peer->tls || SSL_accept(peer->tls) == 1) {
+		pthread_mutex_lock(&server->mutex);
+		server->n_resumed += peer->tls && SSL_session_reused(peer->tls);
+		pthread_mutex_unlock(&server->mutex);
 		while (peer_take_request(peer) && peer_answer(peer))
 			;
 	}
@@ -365,24 +368,29 @@ void rawserver_release(struct rawserver *server)
 	pthread_mutex_unlock(&server->mutex);
 }
 
-unsigned rawserver_waiting(struct rawserver *server)
+static unsigned rawserver_read(struct rawserver *server, const unsigned *count)
 {
 	unsigned n;
 
 	pthread_mutex_lock(&server->mutex);
-	n = server->n_waiting;
+	n = *count;
 	pthread_mutex_unlock(&server->mutex);
 	return n;
 }
 
+unsigned rawserver_waiting(struct rawserver *server)
+{
+	return rawserver_read(server, &server->n_waiting);
+}
+
 unsigned rawserver_requests(struct rawserver *server)
 {
-	unsigned n;
+	return rawserver_read(server, &server->n_requests);
+}
 
-	pthread_mutex_lock(&server->mutex);
-	n = server->n_requests;
-	pthread_mutex_unlock(&server->mutex);
-	return n;
+unsigned rawserver_resumed(struct rawserver *server)
+{
+	return rawserver_read(server, &server->n_resumed);
 }
 
 const char *rawserver_seen(struct rawserver *server, size_t i)

@@ -27,6 +27,7 @@ struct rawserver {
 	bool is_released; /* what waits at /wait may go on */
 	unsigned n_connections;
 	unsigned n_requests;
+	unsigned n_resumed; /* connections that went on with an earlier TLS session */
 	unsigned n_waiting;
 	unsigned n_waiting_max;
 	size_t n_seen;
@@ -39,6 +40,7 @@ void rawserver_deinit(struct rawserver *server);
 void rawserver_release(struct rawserver *server);
 unsigned rawserver_waiting(struct rawserver *server);
 unsigned rawserver_requests(struct rawserver *server);
+unsigned rawserver_resumed(struct rawserver *server);
 /* The i-th request as it came; "" if there is none. Valid until deinit. */
 const char *rawserver_seen(struct rawserver *server, size_t i);
 /* Writes cert.pem and key.pem: self-signed, for this name or IP address, good from now-1h to

@@ -56,7 +56,7 @@ static struct http_transfer *begin(struct httpkit *kit, const char *path)
 /* The result of what was begun, and its answer. */
 static const struct http_answer *end_with(struct httpkit *kit, CURLcode result)
 {
-	plan.easy = TAILQ_FIRST(&kit->host->flying)->handle->easy;
+	plan.easy = TAILQ_FIRST(&kit->host->flying)->easy;
 	plan.result = result;
 	http_host_drain(kit->host);
 	ck_assert_ptr_null(plan.easy);
@@ -169,10 +169,10 @@ START_TEST(test_words_are_one_line)
 	struct httpkit kit;
 
 	httpkit_init(&kit);
-	strcpy(begin(&kit, "/hang")->handle->words, "Bad\x01thing\r\nat\x7fhttp://x/y?secret=1");
+	strcpy(begin(&kit, "/hang")->words, "Bad\x01thing\r\nat\x7fhttp://x/y?secret=1");
 	ck_assert_str_eq(
 	        end_with(&kit, CURLE_COULDNT_CONNECT)->message, "Bad thing  at http://x/y");
-	strcpy(begin(&kit, "/hang")->handle->words, "Its certificate is of tomorrow");
+	strcpy(begin(&kit, "/hang")->words, "Its certificate is of tomorrow");
 	ck_assert_str_eq(end_with(&kit, CURLE_PEER_FAILED_VERIFICATION)->message,
 	        "Its certificate is of tomorrow (a wrong clock on this machine looks the same)");
 	httpkit_deinit(&kit);

@@ -29,15 +29,20 @@ static void tls_init(
 	ck_assert_int_eq(http_host_new(tls->kit.net.http, tls->base, &options, &tls->host), 0);
 }
 
-static const struct http_answer *tls_ask(struct tls_bench *tls)
+static const struct http_answer *tls_ask_at(struct tls_bench *tls, const char *path)
 {
 	struct httpkit *kit = &tls->kit;
+	cleanup(mem_free_p) char *url = mem_printf("%s%s", tls->base, path);
 
-	ck_assert_int_eq(
-	        httpkit_submit_to(kit, tls->host, tls->base, "Authorization: x", 10000, 1), 0);
+	ck_assert_int_eq(httpkit_submit_to(kit, tls->host, url, "Authorization: x", 10000, 1), 0);
 	kit->until = kit->n + 1;
 	ck_assert(netkit_run(&kit->net, httpkit_has_answers, kit));
 	return &kit->got[kit->n - 1].answer;
+}
+
+static const struct http_answer *tls_ask(struct tls_bench *tls)
+{
+	return tls_ask_at(tls, "");
 }
 
 static void tls_deinit(struct tls_bench *tls)
@@ -49,6 +54,23 @@ static void tls_deinit(struct tls_bench *tls)
 	free(tls->base);
 	free(tls->ca_file);
 }
+
+/* Although each attempt has an easy handle of its own. */
+START_TEST(test_a_session_is_resumed)
+{
+	struct tls_bench tls;
+
+	tls_init(&tls, "127.0.0.1", 10, true, "127.0.0.1");
+	for (unsigned i = 0; i < 3; i++) {
+		const struct http_answer *answer = tls_ask_at(&tls, "/cut-unknown");
+
+		ck_assert_msg(answer->error == HTTP_OK, "%s", answer->message);
+		ck_assert(!answer->was_reused);
+		ck_assert_uint_eq(rawserver_resumed(&tls.server), i);
+	}
+	tls_deinit(&tls);
+}
+END_TEST
 
 START_TEST(test_tls_is_verified)
 {
@@ -101,6 +123,7 @@ END_TEST
 static void add_tests(TCase *tests)
 {
 	tcase_add_test(tests, test_tls_is_verified);
+	tcase_add_test(tests, test_a_session_is_resumed);
 	tcase_add_test(tests, test_tls_where_there_is_none);
 }
 
