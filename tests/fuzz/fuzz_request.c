@@ -32,6 +32,8 @@ enum {
 	INPUT_MAX_BYTES = 256 * 1024,
 	PIECES_MAX = 100, /* what is left comes in one */
 	QUIET_TURNS = 5,
+	SEEING_OFF_TURNS = 100, /* after so many the clock goes on by */
+	SEEING_OFF_MS = 1000,
 	OUTPUT_MAX_BYTES = 8 * 1024 * 1024,
 	CLIENTS = 2,
 };
@@ -117,12 +119,17 @@ static bool visit_goes_on(void *arg)
 	return visit->n_quiet < QUIET_TURNS;
 }
 
-/* With no client left, every connection's end is seen. */
-static bool is_visited(void *arg)
+/*
+ * With no client left, every connection's end is seen: at once, or, where bytes wait behind a
+ * request that is held, by the next look of a timer.
+ */
+static bool visit_is_seen_off(void *arg)
 {
 	struct visit *visit = arg;
 	const struct daemon *daemon = visit->kit->daemon;
 
+	if (++visit->n_quiet % SEEING_OFF_TURNS == 0)
+		wholekit_wait(SEEING_OFF_MS);
 	return listen_group_clients(daemon->group) > 0 ||
 	       listen_group_clients(daemon->admin_group) > 0 || wholekit_is_busy(visit->kit);
 }
@@ -195,7 +202,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	wholekit_run(visit.kit, visit_goes_on, &visit);
 	for (size_t i = 0; i < CLIENTS; i++)
 		mem_close_p(&visit.clients[i].fd);
-	wholekit_run(visit.kit, is_visited, &visit);
+	visit.n_quiet = 0;
+	wholekit_run(visit.kit, visit_is_seen_off, &visit);
 	for (size_t i = 0; i < CLIENTS; i++) {
 		check_client(&visit.clients[i]);
 		buf_deinit(&visit.clients[i].output);

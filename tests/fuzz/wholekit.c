@@ -289,6 +289,11 @@ void wholekit_run(struct wholekit *whole, bool (*goes_on)(void *arg), void *arg)
 	turn_goes_on = NULL;
 }
 
+void wholekit_wait(int64_t ms)
+{
+	late_ms += ms;
+}
+
 bool wholekit_is_busy(const struct wholekit *whole)
 {
 	return poller_in_flight(whole->daemon->poller) > 0 ||
