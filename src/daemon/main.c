@@ -123,12 +123,7 @@ static void prepare_process(void)
 /* The exit code of what only prints. */
 static int printed(int code)
 {
-	int r = standard_flush();
-
-	if (r == 0)
-		return code;
-	fprintf(stderr, "bulkwatchd: cannot write the output: %s\n", strerror(-r));
-	return code == DAEMON_OK ? DAEMON_OTHER : code;
+	return standard_flush("bulkwatchd") || code != DAEMON_OK ? code : DAEMON_OTHER;
 }
 
 static bool is_clock_absurd(void)

@@ -291,16 +291,12 @@ static int command_run(struct command *c)
 int main(int argc, char **argv)
 {
 	struct command command;
-	int r;
 
 	standard_open();
 	signal(SIGPIPE, SIG_IGN);
 	command_parse(&command, argc, argv);
-	r = command.exit_code == EXIT_OK ? standard_flush() : 0;
-	if (r < 0) {
-		fprintf(stderr, "bulkwatch-sim: cannot write the output: %s\n", err_text(r));
+	if (command.exit_code == EXIT_OK && !standard_flush("bulkwatch-sim"))
 		command.exit_code = EXIT_OTHER;
-	}
 	if (command.exit_code < 0 && command.options.port_file)
 		command_clear_port_file(&command);
 	if (command.exit_code < 0 && command.self_signed_dir &&

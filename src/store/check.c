@@ -56,7 +56,7 @@ static int check_run(struct store *store, const char *sql, const char *good, str
 	char text[CHECK_TEXT_SIZE];
 	int r = check_ask(store, sql, good, text);
 
-	/* Of a page of a list no code is told. If memory was short, asking again says so, or not.
+	/* Of a list's page no code is told. If memory was short, asking again says so, or passes.
 	 */
 	if (r == ERR_CORRUPT && strstr(text, "failed to get page"))
 		r = check_ask(store, sql, good, text);

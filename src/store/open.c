@@ -246,8 +246,8 @@ static int open_rename_copy(struct store *store, bool is_current, struct buf *wo
 	if (r == 0)
 		buf_addf(words,
 		        "%s is a copy from a backup: it goes on under a name of its own, with "
-		        "which the "
-		        "ids of its events begin",
+		        "which "
+		        "the ids of its events begin",
 		        store->path);
 	else
 		buf_addf(words, "%s: %s", store->path, err_text(r));

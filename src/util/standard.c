@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void standard_open(void)
@@ -20,10 +21,12 @@ void standard_open(void)
 	}
 }
 
-int standard_flush(void)
+bool standard_flush(const char *program)
 {
 	errno = 0;
 	if (fflush(stdout) == 0 && !ferror(stdout))
-		return 0;
-	return errno ? -errno : -EIO;
+		return true;
+	fprintf(stderr, "%s: cannot write the output: %s\n", program,
+	        strerror(errno ? errno : EIO));
+	return false;
 }
