@@ -84,11 +84,31 @@ void http_forget_sockets(struct http *http, const struct http_host *host)
 	}
 }
 
+static void *http_memory_take(size_t size)
+{
+	return mem_must(malloc(size ? size : 1));
+}
+
+static void *http_memory_resize(void *old, size_t size)
+{
+	return mem_resize(old, 1, size);
+}
+
+/* libcurl's memory is had or ends the process, as ours: want of it leads onto paths that nobody
+ * walks. libcurl 7.88.1 frees the name of a TLS session twice there (Curl_ssl_addsessionid()). */
+static int http_global_init(void)
+{
+	CURLcode code = curl_global_init_mem(CURL_GLOBAL_DEFAULT, http_memory_take, free,
+	        http_memory_resize, mem_strdup, mem_new);
+
+	return code == CURLE_OK ? 0 : -ENOMEM;
+}
+
 int http_new(struct loop *loop, struct http **out)
 {
 	struct http *http;
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (http_global_init() < 0)
 		return -ENOMEM;
 	http = MEM_NEW(struct http);
 	http->loop = loop;

@@ -27,7 +27,10 @@ static int kernel_error(void)
 
 /* ---- libcurl ---- */
 
-CALL(CURLcode, curl_global_init, (long flags), (flags), CURLE_FAILED_INIT)
+CALL(CURLcode, curl_global_init_mem,
+        (long flags, curl_malloc_callback take, curl_free_callback give,
+                curl_realloc_callback resize, curl_strdup_callback copy, curl_calloc_callback make),
+        (flags, take, give, resize, copy, make), CURLE_FAILED_INIT)
 CALL(CURL *, curl_easy_init, (void), (), NULL)
 CALL(CURLM *, curl_multi_init, (void), (), NULL)
 CALL(CURLMcode, curl_multi_add_handle, (CURLM * multi, CURL *easy), (multi, easy),

@@ -32,6 +32,10 @@ static bool has_two(void *arg)
 	return got->n >= 2;
 }
 
+/* Without any memory OpenSSL takes nothing from a socket and asks to be called again for what lies
+ * there: it turns until the time is up. */
+enum { PATIENCE_MS = 500 };
+
 static int submit(
         struct http_host *host, const char *url, const char *body, struct got *got, uint64_t owner)
 {
@@ -39,7 +43,7 @@ static int submit(
 	        .post_body = body,
 	        .post_len = body ? strlen(body) : 0,
 	        .headers = {"Accept: application/json", "Authorization: Zoho-oauthtoken 1000.x"},
-	        .timeout_ms = 10000,
+	        .timeout_ms = PATIENCE_MS,
 	        .wants_headers = true};
 
 	return http_submit(host, &request, on_answer, got, owner);

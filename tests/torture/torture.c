@@ -10,6 +10,7 @@
  * --plant runs a scenario that ignores an error and one that leaves something, which must fail.
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -26,7 +27,7 @@
 #include "unit/rawserver.h"
 #include "util/mem.h"
 
-enum { RUN_SECONDS_MAX = 60, WORDS_SIZE = 4096, EXIT_WRONG = 99 };
+enum { RUN_SECONDS_MAX = 60, WORDS_SIZE = 8192, FRAMES_MAX = 48, EXIT_WRONG = 99 };
 
 static const struct scenario *const scenarios[] = {&scenario_store, &scenario_forget,
         &scenario_http, &scenario_tls, &scenario_listen, &scenario_child, &scenario_config,
@@ -86,12 +87,34 @@ void scenario_wrong(const char *format, ...)
 	_exit(EXIT_WRONG);
 }
 
+/* Says who it was: the allocator ends what frees twice, far from where it can be seen. */
+static void on_crash(int number)
+{
+	void *frames[FRAMES_MAX];
+
+	fault_disarm();
+	backtrace_symbols_fd(frames, backtrace(frames, FRAMES_MAX), STDERR_FILENO);
+	signal(number, SIG_DFL);
+	raise(number);
+}
+
+static void watch_crashes(void)
+{
+	void *frames[1];
+
+	/* The first time loads a library, which allocates. */
+	backtrace(frames, ARRAY_LEN(frames));
+	signal(SIGABRT, on_crash);
+	signal(SIGSEGV, on_crash);
+}
+
 /* In the child: the count goes back through the pipe, words to stderr. */
 static _Noreturn void run_child(const struct scenario *scenario, const struct fault_plan *fault,
         const struct world *world, int words_fd, int count_fd)
 {
 	unsigned n;
 
+	watch_crashes();
 	signal(SIGALRM, SIG_DFL);
 	alarm(RUN_SECONDS_MAX);
 	dup2(words_fd, STDERR_FILENO);
