@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ import urllib.parse
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("BULKWATCH_BUILD", ROOT / "build"))
 DAEMON = BUILD / "src" / "daemon" / "bulkwatchd"
+RECORD = BUILD / "tests" / "e2e" / "record"
 SIM = BUILD / "src" / "sim" / "bulkwatch-sim"
 DATA = pathlib.Path(os.environ.get("BULKWATCH_TEST_DATA", ROOT / "tests" / "data"))
 
@@ -351,14 +353,12 @@ class Daemon:
 # ---- hooks ----
 
 
+# Around the program that records: what comes before and after is shell.
 RECORDING = """#!/bin/sh
-# Records its environment, as it was given, and its stdin.
 set -u
 @BEFORE@
-name="$BULKWATCH_EVENT_SEQ.$BULKWATCH_HOOK.$BULKWATCH_ATTEMPT.$$"
-{ cat "/proc/$$/environ"; printf '\\n\\n'; cat; } >"$1/.$name"
-mv "$1/.$name" "$1/$name"
-"""
+@RECORD@ "$1" $$
+@THEN@"""
 
 
 class Record:
@@ -483,7 +483,11 @@ class Stage:
 
     def hook(self, name="hook", before="", then="", **options):
         """A hook that records; `before` and `then` are shell to be run before and after that."""
-        program = self.program(f"{name}.sh", RECORDING.replace("@BEFORE@", before) + then)
+        program = RECORD
+        if before or then:
+            text = RECORDING.replace("@RECORD@", shlex.quote(str(RECORD)))
+            program = self.program(f"{name}.sh",
+                                   text.replace("@BEFORE@", before).replace("@THEN@", then))
         return {"exec": [str(program), str(self.records_dir)], **options}
 
     def account(self, jobs, datacenter="eu", **options):

@@ -144,7 +144,7 @@ class Hooks(TestCase):
                  "failed attempts")
         self.assertEqual(self.deliveries(daemon)[0]["history"][0]["end"], "not_started")
         self.assertIn("cannot start", self.stage.log())
-        path = pathlib.Path(self.stage.hook("there")["exec"][0])
+        path = pathlib.Path(self.stage.hook("there", then=":\n")["exec"][0])
         path.rename(missing)
         self.wait_state(daemon, "delivered")
         self.assertEqual(len(self.stage.records()), 1)
