@@ -23,7 +23,7 @@ import time
 import typing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAMS = ["src/daemon/bulkwatchd", "src/ctl/bulkwatch", "src/sim/bulkwatch-sim"]
+PROGRAMS = ["src/daemon/bulkwatchd", "src/ctl/bulkwatch", "src/sim/bulkwatch-sim", "tests/e2e/record"]
 TEST_DEADLINE_S = 300
 
 
@@ -57,6 +57,9 @@ MUTANTS = [
     Mutant("endless-body", "What a server sends is bounded.",
            "src/net/http_handle.c", r"len > HTTP_BODY_MAX_BYTES - reply->body\.len", "!bytes",
            "test_http_faults"),
+    Mutant("libcurl-without-memory", "Want of memory ends the process; a restart goes on from disk.",
+           "src/net/http.c", r"return mem_must\(malloc\(size \? size : 1\)\)",
+           "return malloc(size ? size : 1)", "test_http_memory"),
     Mutant("redirect-followed", "A redirect is never followed.",
            "src/net/http_handle.c", r"\{CURLOPT_FOLLOWLOCATION, 0\}",
            "{CURLOPT_FOLLOWLOCATION, 1}", "test_bad_replies.py"),
