@@ -107,13 +107,14 @@ static void on_not_found(struct step *step, const struct poll_policy *policy, bo
 	step->wait_ms = -1;
 }
 
-/* From request to request it is never longer than max_interval, however long the answer took. */
+/* From request to request it is never longer than max_interval, however long the answer took. What
+ * is over (-1) stays so. */
 static int64_t wait_from_answer_ms(
         int64_t wait_ms, const struct observation *observation, const struct poll_policy *policy)
 {
 	int64_t latest = policy->max_interval_ms - observation->took_ms;
 
-	if (wait_ms <= latest)
+	if (wait_ms < 0 || wait_ms <= latest)
 		return wait_ms;
 	return latest > 0 ? latest : 0;
 }

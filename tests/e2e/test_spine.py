@@ -101,10 +101,12 @@ class SixDatacenters(TestCase):
     def check_polls(self, sim):
         """A life of six answers costs six requests, and none comes after its end."""
         polls = assert_unchanged(lambda: len(sim.requests()), QUIET_S, "the number of polls")
-        self.assertEqual(polls, 6 * len(self.jobs))
         for (_, job_id), dc in self.jobs.items():
-            states = [r["state"] for r in sim.requests() if (r["dc"], r["job"]) == (dc, job_id)]
-            self.assertEqual(states, ["ADDED"] * 2 + ["IN PROGRESS"] * 3 + ["COMPLETED"])
+            mine = [r for r in sim.requests() if (r["dc"], r["job"]) == (dc, job_id)]
+            self.assertEqual([r["state"] for r in mine],
+                             ["ADDED"] * 2 + ["IN PROGRESS"] * 3 + ["COMPLETED"],
+                             f"{mine} {self.stage.log()}")
+        self.assertEqual(polls, 6 * len(self.jobs))
 
     def check_records(self, records, jobs, events, sim):
         self.assertEqual(len(records), len(self.jobs))

@@ -388,6 +388,21 @@ START_TEST(test_max_interval_runs_from_the_request)
 }
 END_TEST
 
+/* However long the last answer took: a job that is over is not asked once more. */
+START_TEST(test_a_slow_answer_ends_it_too)
+{
+	struct observation completed = observed(OBSERVED_STATUS, "COMPLETED");
+	struct observation unknown = observed(OBSERVED_NOT_FOUND, NULL);
+	struct job job = job_in("IN PROGRESS"), gone = job_in("IN PROGRESS");
+
+	gone.n_not_found = LOST_AFTER_ANSWERS - 1;
+	gone.not_found_since_mono_ms = start.mono_ms - policy.lost_after_ms;
+	completed.took_ms = unknown.took_ms = 3 * policy.max_interval_ms;
+	ck_assert_int_eq(machine_step(&job, &completed, &policy, false, start, 0).wait_ms, -1);
+	ck_assert_int_eq(machine_step(&gone, &unknown, &policy, false, start, 0).wait_ms, -1);
+}
+END_TEST
+
 START_TEST(test_wall_clock_does_not_move_the_waits)
 {
 	struct observation document = observed(OBSERVED_STATUS, "ADDED");
@@ -584,6 +599,7 @@ int main(void)
 	tcase_add_test(tests, test_counters_stop_at_their_ends);
 	tcase_add_test(tests, test_retry_after_is_a_floor);
 	tcase_add_test(tests, test_max_interval_runs_from_the_request);
+	tcase_add_test(tests, test_a_slow_answer_ends_it_too);
 	tcase_add_test(tests, test_wall_clock_does_not_move_the_waits);
 	tcase_add_test(tests, test_overdue);
 	tcase_add_test(tests, test_random_lives);
