@@ -59,6 +59,7 @@ void evidence_new_life(void)
 	}
 	for (size_t i = 0; i < world->n_hooks; i++)
 		world->hooks[i].held_until_mono_ms = 0;
+	evidence_due_new_life();
 	tokens_new_life();
 	world->has_leapt = false;
 	memset(world->n_running, 0, sizeof(world->n_running));

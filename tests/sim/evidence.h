@@ -54,6 +54,17 @@ void evidence_given(struct seen_delivery *delivery, bool has_gone_well, bool has
 /* Somebody asks for another try, by hand. */
 void evidence_retry(struct seen_delivery *delivery);
 
+/* When it must be given, and that it is (evidence_due.c). */
+void evidence_due_new_life(void);
+void evidence_due_reload(struct world_hook *hook, int from, int to);
+/* It was committed, or found on disk, as it is now; before, its state was another. */
+void evidence_due_added(struct seen_delivery *delivery);
+void evidence_due_moved(struct seen_delivery *delivery, enum delivery_state before);
+/* An attempt begins. */
+void evidence_due_given(const struct seen_delivery *delivery);
+/* Every now and then. */
+void evidence_look_for_due(void);
+
 /* These two give the index of the delivery. is_started: the program will really run. */
 int evidence_start(const struct child_spec *spec, bool is_started);
 int evidence_call(const struct http_request *request);

@@ -199,7 +199,7 @@ void evidence_called(int index, const struct zoho_saying *saying)
 	delivery->not_before_mono_ms = world->mono_ms + wait_ms(saying);
 	if (saying->status != 429 && saying->status != 503)
 		return;
-	hook->held_until_mono_ms = delivery->not_before_mono_ms;
+	hook->held_until_mono_ms = hook->quiet_until_mono_ms = delivery->not_before_mono_ms;
 	hook->held_turn = world->turn;
 }
 
@@ -219,5 +219,6 @@ void evidence_reload_hooks(int from, int to)
 		if (((hook->moved_in >> from ^ hook->moved_in >> to) & 1) ||
 		        (hook->absent_in >> to & 1))
 			hook->held_until_mono_ms = 0;
+		evidence_due_reload(hook, from, to);
 	}
 }

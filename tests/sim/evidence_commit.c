@@ -185,6 +185,7 @@ static struct seen_delivery delivery_of(const struct store_delivery *delivery)
 	        .hook = (uint8_t)world_find_hook(delivery->hook),
 	        .state = (uint8_t)delivery->state,
 	        .attempts = (uint16_t)delivery->attempts,
+	        .next_wall_ms = delivery->next_wall_ms,
 	};
 }
 
@@ -274,10 +275,13 @@ static void add_delivery(const struct seen_delivery *new)
 	to->next = event->first_delivery;
 	event->first_delivery = (int32_t)++world->n_deliveries;
 	world->n_open_deliveries += !has_ended(new->state);
+	evidence_due_added(to);
 }
 
 static void move_delivery(struct seen_delivery *delivery, const struct seen_delivery *new)
 {
+	enum delivery_state before = (enum delivery_state)delivery->state;
+
 	/* Another try by hand: its attempts are granted anew. */
 	if (delivery->state != DELIVERY_RUNNING && new->state == DELIVERY_PENDING)
 		delivery->granted = new->attempts;
@@ -287,6 +291,8 @@ static void move_delivery(struct seen_delivery *delivery, const struct seen_deli
 	world->n_open_deliveries -= has_ended(new->state);
 	delivery->state = new->state;
 	delivery->attempts = new->attempts;
+	delivery->next_wall_ms = new->next_wall_ms;
+	evidence_due_moved(delivery, before);
 }
 
 static void put_delivery(const struct seen_delivery *new)

@@ -89,6 +89,7 @@ struct seen_delivery *evidence_give(const struct given *given)
 	judge_attempt(delivery);
 	judge_input(given);
 	judge_order(given->seq, given->hook);
+	evidence_due_given(delivery);
 	delivery->begun = delivery->attempts;
 	delivery->is_running = true;
 	if (++world->n_running[given->hook] > hook->parallel)
@@ -100,6 +101,7 @@ struct seen_delivery *evidence_give(const struct given *given)
 void evidence_given(struct seen_delivery *delivery, bool has_gone_well, bool has_failed_for_good)
 {
 	delivery->is_running = false;
+	delivery->ended = world_now();
 	world->n_running[delivery->hook]--;
 	delivery->has_gone_well = has_gone_well;
 	delivery->has_failed_for_good = has_failed_for_good;

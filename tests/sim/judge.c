@@ -104,7 +104,7 @@ static void judge_delivery(const struct store_delivery *row)
 static void judge_deliveries(sqlite3 *db)
 {
 	sqlite3_stmt *stmt = look_prepare(db,
-	        "SELECT d.id, d.event_seq, h.text, d.state, d.attempts FROM delivery d"
+	        "SELECT d.id, d.event_seq, h.text, d.state, d.attempts, d.next_at FROM delivery d"
 	        " LEFT JOIN name h ON h.key = d.hook ORDER BY d.id");
 	size_t n = 0;
 
@@ -115,6 +115,7 @@ static void judge_deliveries(sqlite3 *db)
 		        .hook = look_text(stmt, 2),
 		        .state = (enum delivery_state)sqlite3_column_int(stmt, 3),
 		        .attempts = (uint64_t)sqlite3_column_int64(stmt, 4),
+		        .next_wall_ms = sqlite3_column_int64(stmt, 5),
 		};
 
 		judge_delivery(&row);

@@ -57,6 +57,8 @@ static const struct {
         [PLANT_OVERSPEND] = {"overspend", {"spends more than"}},
         [PLANT_NEGLECT] = {"neglect", {"starves", "shares are not fair"}},
         [PLANT_WHOLE_WRITES] = {"whole-writes", {"never happened: writes torn"}},
+        [PLANT_UNTIMED_DELIVERY] = {"untimed-delivery", {"is given to hook"}},
+        [PLANT_UNQUEUED_RETRY] = {"unqueued-retry", {"is given to hook", "waits for hook"}},
         [PLANT_UNSIGNED] = {"unsigned", {"goes out unsigned"}},
         [PLANT_OTHER_SIGNATURE] = {"other-signature", {"is not signed as it should be"}},
         [PLANT_CALL_OTHER_ID] = {"call-other-id", {"reaches a receiver under the id"}},

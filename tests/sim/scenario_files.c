@@ -180,8 +180,8 @@ static void write_hook(struct buf *out, int variant, size_t i)
 		buf_addf(out, "    secret_file: %s.keys\n", hook->name);
 	buf_addf(out,
 	        "    attempts: %d\n    timeout: %" PRId64
-	        "ms\n    retry_max: 10m\n    parallel: %d\n    on: [",
-	        hook->attempts, hook->timeout_ms, hook->parallel);
+	        "ms\n    retry_max: %dms\n    parallel: %d\n    on: [",
+	        hook->attempts, hook->timeout_ms, WORLD_RETRY_MAX_MS, hook->parallel);
 	for (int type = EVENT_NONE + 1; type < EVENT_TYPES; type++) {
 		if (!event_set_has(hook->on, (enum event_type)type))
 			continue;

@@ -41,6 +41,7 @@ enum {
 	WORLD_READERS = 3,
 	WORLD_NO_JOB = -1,
 	WORLD_START_MONO_MS = 1000 * 1000,
+	WORLD_RETRY_MAX_MS = 10 * 60 * 1000, /* of each hook */
 };
 
 /*
@@ -167,10 +168,11 @@ struct world_account {
 	/* In this life. */
 	bool has_asked;
 	int n_in_flight;
-	int64_t full_mono_ms;          /* when last as many were in flight as may be */
-	int64_t held_until_mono_ms;    /* told to wait; 0 = not so */
-	int64_t refused_since_mono_ms; /* 0 = not so; then probes go by other rules */
-	int64_t well_from_mono_ms;     /* as a data center's */
+	int64_t full_mono_ms;              /* when last as many were in flight as may be */
+	int64_t held_until_mono_ms;        /* told to wait; 0 = not so */
+	int64_t refused_since_mono_ms;     /* 0 = not so; then probes go by other rules */
+	int64_t well_from_mono_ms;         /* as a data center's */
+	int64_t line_mono_ms[WORLD_HOOKS]; /* as a job's, of what is told of the account itself */
 	/* For ever. */
 	int64_t n_polls;    /* while there are troubles */
 	int32_t first_job;  /* 1 + number, then along next_job; 0 = none */
@@ -208,6 +210,7 @@ struct world_job {
 	bool is_revived;     /* likewise, after it was LOST */
 	int refused_token;   /* 1 + number: may be sooner with another; 0 = none */
 	bool is_paused_by_client, may_be_paused; /* surely; as a client may have had it */
+	int64_t line_mono_ms[WORLD_HOOKS]; /* when its line of deliveries to a hook last moved */
 
 	/* What was committed, or found on disk. */
 	int32_t last_event;
@@ -240,6 +243,9 @@ struct seen_delivery {
 	uint16_t granted;           /* attempts when somebody last asked for another try */
 	uint16_t begun;             /* the number of the last attempt that began */
 	int64_t not_before_mono_ms; /* as its receiver said, if that is on disk; 0 = not so */
+	int64_t next_wall_ms;       /* when it is to be given, as it is on disk */
+	int64_t due_mono_ms;        /* the same, as this life must see it */
+	struct now claimed, ended;  /* the last attempt */
 	bool may_be_retried; /* somebody asked for it: it may overtake, and come back from the dead
 	                      */
 	bool is_running;     /* an attempt, in this life */
@@ -295,8 +301,11 @@ struct world_hook {
 	size_t n_troubles;
 
 	/* In this life. */
-	int64_t held_until_mono_ms; /* it was told to call nobody before; 0 = not so */
-	int64_t held_turn;          /* when it was told */
+	int64_t held_until_mono_ms;  /* it was told to call nobody before; 0 = not so */
+	int64_t held_turn;           /* when it was told */
+	int64_t quiet_until_mono_ms; /* for so long the daemon may believe that */
+	int n_claimed;               /* places taken, as is committed */
+	int64_t free_mono_ms;        /* when last it was away, or had no free place */
 };
 
 /* How a life ends, if not by itself. Steps are counted from from_mono_ms on; 0 = not so. */
@@ -362,7 +371,8 @@ struct world {
 	size_t n_open_jobs, n_watched_jobs, n_open_deliveries;
 	struct world_reader readers[WORLD_READERS];
 	int64_t n_polls, n_runs, n_commits, n_requests;
-	int n_running[WORLD_HOOKS];               /* attempts */
+	int n_running[WORLD_HOOKS]; /* attempts */
+	int64_t free_mono_ms;       /* when last all the places that the daemon has were taken */
 	struct world_shares shares, large_shares; /* of a crowd, at its end */
 
 	char failure[1024]; /* "" = none */

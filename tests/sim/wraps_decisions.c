@@ -53,6 +53,11 @@ enum credential_error __real_sign_webhook(const char *secrets, const char *id,
 enum credential_error __wrap_sign_webhook(const char *secrets, const char *id,
         const char *timestamp, const char *body, size_t body_len, struct buf *out);
 
+int64_t __real_hooks_next_mono(const struct hooks *hooks);
+int64_t __wrap_hooks_next_mono(const struct hooks *hooks);
+void __real_hooks_queue(struct hooks *hooks, struct chain *chain);
+void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain);
+
 struct step __wrap_machine_step(const struct job *job, const struct observation *observation,
         const struct poll_policy *policy, bool is_account_lost, struct now now, uint64_t random)
 {
@@ -140,6 +145,22 @@ int __wrap_token_file_write(int dir_fd, const char *name, const struct token_rec
 	if (r == 0 && utimensat(dir_fd, name, times, 0) != 0)
 		world_fail("the file of a token has no time");
 	return r;
+}
+
+/* ---- deliveries ---- */
+
+/* Whatever else happens wakes it. */
+int64_t __wrap_hooks_next_mono(const struct hooks *hooks)
+{
+	return plant_is(PLANT_UNTIMED_DELIVERY) ? INT64_MAX : __real_hooks_next_mono(hooks);
+}
+
+void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain)
+{
+	const struct delivery *first = chain->first;
+
+	if (!plant_is(PLANT_UNQUEUED_RETRY) || !first || first->is_claimed || first->attempts == 0)
+		__real_hooks_queue(hooks, chain);
 }
 
 /* ---- webhooks ---- */
