@@ -116,7 +116,7 @@ static void run_until_done(struct consumer *consumer, const struct event_view *e
 		int64_t wait_ms = retry_wait_ms(consumer, attempt);
 
 		say_failed(consumer, event, &result, wait_ms);
-		poll(NULL, 0, (int)wait_ms);
+		(void)poll(NULL, 0, (int)wait_ms);
 	}
 }
 
@@ -247,7 +247,7 @@ static int consume(struct consumer *consumer, const char *types, bool is_new)
 		}
 		if (code != CTL_UNREACHABLE || !consumer->was_heard)
 			return code;
-		poll(NULL, 0, RECONNECT_MS);
+		(void)poll(NULL, 0, RECONNECT_MS);
 	}
 }
 

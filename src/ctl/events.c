@@ -206,7 +206,7 @@ static void events_pause(const struct events_reader *reader, int64_t ms)
 
 	if (left && left < ms)
 		ms = left;
-	poll(NULL, 0, (int)ms);
+	(void)poll(NULL, 0, (int)ms);
 }
 
 /* Nobody there from the beginning is no restart. */

@@ -124,7 +124,8 @@ size_t census_of(const struct census *census, uint32_t account,
 		if (of->counts[i].n > 0)
 			counts[n++] = of->counts[i];
 	}
-	if (of->n_others > 0)
-		counts[n++] = (struct census_count){.n = of->n_others};
-	return n;
+	if (of->n_others == 0)
+		return n;
+	counts[n] = (struct census_count){.n = of->n_others};
+	return n + 1;
 }
