@@ -30,12 +30,12 @@ static void run_config(const struct world *world, const struct fault_plan *fault
 	                           "    jobs: [1, {id: 2, name: contacts, hooks: [load]}]\n"
 	                           "hooks:\n"
 	                           "  load: {exec: [/bin/true, --table, contacts]}\n";
-	cleanup(mem_free_p) char *token = write_file(world, "token", "1000.a.b\n");
 	cleanup(mem_free_p) char *file = write_file(world, "bulkwatchd.yaml", text);
 	struct config_problems problems = {0};
 	struct config *config = NULL;
 	int r;
 
+	free(write_file(world, "token", "1000.a.b\n"));
 	scenario_arm(fault);
 	r = config_load(file, true, &config, &problems);
 	fault_disarm();

@@ -192,7 +192,7 @@ int main(void)
 	SRunner *runner;
 	int n_failed;
 
-	tcase_set_timeout(tcase, 2 * WAIT_MAX_MS / 1000);
+	tcase_set_timeout(tcase, 2 * WAIT_MAX_MS / 1000.0);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, test_a_pause_is_told_once_there_is_room);
 	tcase_add_test(tcase, test_so_is_that_it_came_back);
