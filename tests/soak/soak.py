@@ -94,6 +94,7 @@ class Soak:
         self.next_id = 1000
         self.watched = {}    # (account, id): when it was added
         self.finished = {}   # event id: (account, job id)
+        self.missed = set()  # (account, id) of jobs whose end was forgotten before it was read here
         self.after = 0       # seq that was read last
         self.counts = dict.fromkeys(("added", "removed", "kills", "stops", "reloads", "full_disks",
                                      "revocations", "outages", "backups", "refused"), 0)
@@ -173,13 +174,29 @@ class Soak:
         if not reply:
             return
         if reply.status == 410:
-            # Those up to here were read before, or are of jobs whose end was read before.
             self.after = max(self.after, reply.json()["pruned_through"])
+            self.read_events()
+            self.look_for_missed()
             return
         for event in reply.lines():
             self.after = max(self.after, event.get("seq", 0))
             if event["type"] in FINISHED:
                 self.finished[event["id"]] = (event["account"], event["job_id"])
+
+    def look_for_missed(self):
+        """A busy machine may let this process wait for longer than events are kept. That these jobs ended
+        is to be seen; whether each of their hooks ran is not."""
+        reply = self.ask("GET", "/v1/jobs?limit=1000")
+        if not reply or reply.status != 200:
+            return
+        ended = self.ended()
+        for job in reply.json()["jobs"]:
+            key = (job["account"], job["id"])
+            if job["finished"] and key in self.watched and key not in ended:
+                self.missed.add(key)
+
+    def ended(self):
+        return self.missed.union(self.finished.values())
 
     def open_deliveries(self):
         reply = self.ask("GET", "/v1/status")
@@ -189,7 +206,7 @@ class Soak:
 
     def churn(self):
         """What is finished is removed; what there is room for is added."""
-        ended = set(self.finished.values())
+        ended = self.ended()
         for key in [key for key in self.watched if key in ended][:20]:
             reply = self.ask("DELETE", f"/v1/jobs/{key[0]}/{key[1]}")
             if reply and reply.status in (200, 204, 404):
@@ -287,7 +304,7 @@ class Soak:
         values = self.measure.samples[-1].values if self.measure.samples else {}
         counts = " ".join(f"{name} {n}" for name, n in self.counts.items())
         figures = " ".join(f"{name} {show(name, value)}" for name, value in values.items())
-        print(f"{elapsed_s / 60:5.0f} min  life {self.life}  {figures}  finished {len(self.finished)}  "
+        print(f"{elapsed_s / 60:5.0f} min  life {self.life}  {figures}  finished {len(self.finished)} missed {len(self.missed)}  "
               f"clients {self.clients.n}  {counts}", flush=True)
 
     def run(self):
@@ -316,7 +333,7 @@ class Soak:
         """What is still under way: unfinished jobs and open deliveries; None if it cannot be told."""
         status = self.daemon.status()
         self.read_events()
-        ended = set(self.finished.values())
+        ended = self.ended()
         jobs = [job for job in self.watched if job not in ended]
         return len(jobs) + sum(hook["pending"] for hook in status["hooks"])
 
