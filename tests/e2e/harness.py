@@ -35,7 +35,7 @@ SIM = BUILD / "src" / "sim" / "bulkwatch-sim"
 DATA = pathlib.Path(os.environ.get("BULKWATCH_TEST_DATA", ROOT / "tests" / "data"))
 
 DEADLINE_S = 30
-LOOK_EVERY_S = 0.01
+LOOK_EVERY_S = 0.03
 QUIET_S = 1.0  # how long what must not happen is watched for
 CREDITS = 10000000  # a day's polls at the pace of tests are many
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"

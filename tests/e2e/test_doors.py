@@ -363,12 +363,12 @@ class Promptness(DoorsCase):
         self.assert_stops(daemon)
 
     def test_followers_all_get_the_same(self):
-        """200 of them with different wishes, some from the beginning, some at the end."""
+        """80 of them with different wishes, some from the beginning, some at the end."""
         daemon = self.start([str(1000 + i) for i in range(100)])
         daemon.wait_finished(100)
         wishes = ["", "&type=job.completed", "&account=acme", "&type=job.added,job.watched"]
         streams = [(daemon.follow(after, wishes[i % 4]), after, wishes[i % 4])
-                   for i in range(200) for after in [(0, 150, 300)[i % 3]]]
+                   for i in range(80) for after in [(0, 150, 300)[i % 3]]]
         for i in range(100):
             daemon.post("/v1/jobs", {"account": "acme", "id": str(2000 + i)})
         daemon.wait_finished(200)

@@ -275,7 +275,7 @@ class Databases(TestCase):
         size = self.database.stat().st_size
         self.assertGreater(size, 3 * 4096)
         whole = self.database.read_bytes()
-        for page in range(1, size // 4096):
+        for page in range(1, size // 4096, 3):
             self.spoil(page * 4096, b"\xff" * 64)
             self.assert_untouched(str(self.database))
             self.database.write_bytes(whole)

@@ -9,16 +9,16 @@ import unittest
 
 from harness import BUILD, DEADLINE_S, QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
 
-N_MANY = 1000
+N_MANY = 300
 N_STEADY = 20
 N_RELOADS = 6
 STATES = ["ADDED", "IN PROGRESS", "COMPLETED"]
 
 
 class Many(TestCase):
-    """A thousand jobs go and a thousand others come, again and again, while all are polled."""
+    """Hundreds of jobs go and as many others come, again and again, while all are polled."""
 
-    def test_a_thousand_jobs_go_and_come(self):
+    def test_hundreds_of_jobs_go_and_come(self):
         stage = self.stage
         self.sim = stage.sim(script={"jobs": [{"id": "*", "life": [
             # An answer that comes when its job is no longer watched is nobody's: one a reload.

@@ -16,7 +16,7 @@ from sweep import FIRST_CUTS, look, try_point
 from tracekit import Point, can_trace, fault_points, kill_points, of_start
 
 SEED = int(os.environ.get("BULKWATCH_SEED", random.SystemRandom().randrange(1 << 32)))
-FOR_S = float(os.environ.get("BULKWATCH_KILL_SECONDS", "12"))
+FOR_S = float(os.environ.get("BULKWATCH_KILL_SECONDS", "7"))
 # What shows that something was told, or done, of which the disk knows nothing.
 FORGOTTEN = ("announced|not in the journal|other things|uncounted|answered with|do not join|ran twice|"
              "do not match|no hook ran")
