@@ -171,17 +171,18 @@ class Soak:
     def read_events(self):
         """Before they are forgotten."""
         reply = self.ask("GET", f"/v1/events?after={self.after}")
-        if not reply:
-            return
-        if reply.status == 410:
+        is_behind = reply and reply.status == 410
+        if is_behind:
             self.after = max(self.after, reply.json()["pruned_through"])
-            self.read_events()
-            self.look_for_missed()
+            reply = self.ask("GET", f"/v1/events?after={self.after}")
+        if not reply or reply.status != 200:
             return
         for event in reply.lines():
             self.after = max(self.after, event.get("seq", 0))
             if event["type"] in FINISHED:
                 self.finished[event["id"]] = (event["account"], event["job_id"])
+        if is_behind:
+            self.look_for_missed()
 
     def look_for_missed(self):
         """A busy machine may let this process wait for longer than events are kept. That these jobs ended
@@ -304,8 +305,8 @@ class Soak:
         values = self.measure.samples[-1].values if self.measure.samples else {}
         counts = " ".join(f"{name} {n}" for name, n in self.counts.items())
         figures = " ".join(f"{name} {show(name, value)}" for name, value in values.items())
-        print(f"{elapsed_s / 60:5.0f} min  life {self.life}  {figures}  finished {len(self.finished)} missed {len(self.missed)}  "
-              f"clients {self.clients.n}  {counts}", flush=True)
+        print(f"{elapsed_s / 60:5.0f} min  life {self.life}  {figures}  finished {len(self.finished)}  "
+              f"missed {len(self.missed)}  clients {self.clients.n}  {counts}", flush=True)
 
     def run(self):
         begun = time.monotonic()
@@ -362,7 +363,8 @@ class Soak:
             print(line)
         self.faults += faults
         counts = ", ".join(f"{name} {n}" for name, n in self.counts.items())
-        print(f"{len(self.finished)} jobs finished in {self.life} lives; {self.clients.n} clients; {counts}")
+        print(f"{len(self.finished)} jobs finished in {self.life} lives, the ends of {len(self.missed)} more were missed; "
+              f"{self.clients.n} clients; {counts}")
         for fault in self.faults:
             print("FAULT: " + fault)
         print("the verdict: " + ("FAILED" if self.faults else "well"), flush=True)

@@ -11,6 +11,7 @@
 #include "config_fixture.h"
 #include "daemon/account.h"
 #include "daemon/tracker.h"
+#include "netkit.h"
 #include "storekit.h"
 #include "util/err.h"
 #include "util/mem.h"
@@ -185,22 +186,16 @@ START_TEST(test_nothing_is_told_of_what_passed_meanwhile)
 }
 END_TEST
 
+static void add_tests(TCase *tests)
+{
+	tcase_set_timeout(tests, 2 * WAIT_MAX_MS / 1000.0);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, test_a_pause_is_told_once_there_is_room);
+	tcase_add_test(tests, test_so_is_that_it_came_back);
+	tcase_add_test(tests, test_nothing_is_told_of_what_passed_meanwhile);
+}
+
 int main(void)
 {
-	Suite *suite = suite_create("told");
-	TCase *tcase = tcase_create("told");
-	SRunner *runner;
-	int n_failed;
-
-	tcase_set_timeout(tcase, 2 * WAIT_MAX_MS / 1000.0);
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, test_a_pause_is_told_once_there_is_room);
-	tcase_add_test(tcase, test_so_is_that_it_came_back);
-	tcase_add_test(tcase, test_nothing_is_told_of_what_passed_meanwhile);
-	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	n_failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return n_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return netkit_main("told", add_tests);
 }
