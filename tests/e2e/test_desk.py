@@ -7,7 +7,7 @@ import signal
 import socket
 import unittest
 
-from harness import wait_for
+from harness import is_sanitized, wait_for
 from test_doors import DoorsCase, memory_kb
 
 
@@ -55,16 +55,18 @@ class Desk(DoorsCase):
         daemon = self.start([str(1000 + i) for i in range(600)])
         daemon.wait_finished(600)
         before = memory_kb(daemon.pid)
-        readers = [self.connect() for _ in range(300)]
+        # Memory is looked at without sanitizers; with them a few show what they are to show.
+        n_readers = 60 if is_sanitized(daemon.pid) else 300
+        readers = [self.connect() for _ in range(n_readers)]
         for client in readers:
             client.sendall(b"GET /v1/jobs?limit=1000 HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in range(20):
             self.assertEqual(daemon.get("/v1/jobs/acme/1000").status, 200)
             self.assertEqual(daemon.post("/v1/jobs/acme/1000/poll").status, 202)
         # They go on where it stopped as soon as somebody reads or leaves.
-        for client in readers[:150]:
+        for client in readers[:n_readers // 2]:
             client.close()
-        for client in readers[150:]:
+        for client in readers[n_readers // 2:]:
             reply = http.client.HTTPResponse(client)
             reply.begin()
             self.assertEqual(len(json.loads(reply.read())["jobs"]), 600)
