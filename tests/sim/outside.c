@@ -60,7 +60,6 @@ void outside_leap(int64_t ms)
 	if (ms > 0)
 		evidence_leap();
 	world_happened(ms > 0 ? HAPPENED_LEAP_FORWARD : HAPPENED_LEAP_BACK);
-	fprintf(stderr, "sim: the wall clock leaps by %lld s\n", (long long)(ms / 1000));
 }
 
 static void run_plan(struct loop *loop, const struct plan *plan)
@@ -90,6 +89,9 @@ static void run_plan(struct loop *loop, const struct plan *plan)
 		break;
 	case PLAN_WALL:
 		outside_leap(plan->value);
+		if (loop)
+			fprintf(stderr, "sim: the wall clock leaps by %lld s\n",
+			        (long long)(plan->value / 1000));
 		break;
 	case PLAN_SUSPEND:
 		world_suspend(plan->value);

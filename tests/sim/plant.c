@@ -20,6 +20,7 @@ static const struct {
                 {"is committed with deliveries to hooks 0", "a transition from"}},
         [PLANT_LOST_OUTBOX_ROW] = {"lost-outbox-row", {"is committed with deliveries to hooks 0"}},
         [PLANT_POLL_FINISHED] = {"poll-finished", {"yet polled again"}},
+        [PLANT_SLOW_END_ASKED_AGAIN] = {"slow-end-asked-again", {"yet polled again"}},
         [PLANT_OTHER_ID] = {"other-id",
                 {"reaches a program under the id", "reaches a receiver under the id",
                         "does not read the same each time"}},

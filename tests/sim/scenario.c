@@ -13,6 +13,8 @@ enum {
 	REST_MS = 4 * HOUR_MS,
 	/* Until credits come back, twice over. */
 	CREDITS_MS = 48 * HOUR_MS,
+	MAX_INTERVAL_MS = 5 * MINUTE_MS,
+	SHORT_MAX_INTERVAL_MS = 15 * SECOND_MS,
 };
 
 /* ---- the disk, and data centers ---- */
@@ -102,6 +104,7 @@ static void make_account_of_crowd(size_t i)
 	for (int v = 0; v < WORLD_VARIANTS; v++) {
 		account->max_in_flight[v] = CROWD_IN_FLIGHT;
 		account->min_interval_ms[v] = CROWD_INTERVAL_MS;
+		account->max_interval_ms[v] = CROWD_INTERVAL_MS;
 	}
 	make_tokens(account);
 }
@@ -120,6 +123,9 @@ static void make_account(size_t i, const struct scenario *scenario)
 		account->max_in_flight[v] = (int)world_between(DICE_SCENARIO, 1, 5);
 		account->min_interval_ms[v] =
 		        intervals[world_below(DICE_SCENARIO, ARRAY_LEN(intervals))];
+		/* With the short one, an answer may take longer than the wait for the next. */
+		account->max_interval_ms[v] =
+		        world_chance(DICE_SCENARIO, 0.3) ? SHORT_MAX_INTERVAL_MS : MAX_INTERVAL_MS;
 		account->has_other_file[v] =
 		        account->grant < 0 && v > 0 && world_chance(DICE_SCENARIO, 0.3);
 	}

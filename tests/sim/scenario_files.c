@@ -14,8 +14,6 @@
 
 enum { PLENTY_OF_CREDITS = 1000 * 1000 };
 
-static const int64_t max_interval_ms = 5 * 60 * 1000;
-
 static void write_file(const char *path, const char *bytes, size_t len)
 {
 	cleanup(mem_free_p) char *temporary = mem_printf("%s.new", path);
@@ -133,7 +131,7 @@ static void write_account(struct buf *out, int variant, size_t i)
 	        "    poll: {min_interval: %" PRId64 "ms, max_interval: %" PRId64 "ms}\n",
 	        account->name, world->datacenters[account->datacenter].name,
 	        account->max_in_flight[variant], account->min_interval_ms[variant],
-	        world->is_crowd ? account->min_interval_ms[variant] : max_interval_ms);
+	        account->max_interval_ms[variant]);
 	if (account->grant < 0)
 		buf_addf(out, "    access_token_file: %s.%s\n", account->name,
 		        account->has_other_file[variant] ? "other" : "token");

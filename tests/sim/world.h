@@ -153,6 +153,7 @@ struct world_account {
 	int grant; /* -1: its token is in a file */
 	int max_in_flight[WORLD_VARIANTS];
 	int64_t min_interval_ms[WORLD_VARIANTS];
+	int64_t max_interval_ms[WORLD_VARIANTS];
 	bool has_other_file[WORLD_VARIANTS]; /* another path of the token's file */
 	struct trouble troubles[WORLD_TROUBLES_MAX];
 	size_t n_troubles;

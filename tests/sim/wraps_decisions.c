@@ -66,6 +66,9 @@ struct step __wrap_machine_step(const struct job *job, const struct observation 
 
 	if (plant_is(PLANT_POLL_FINISHED) && step.job.kind == JOB_COMPLETED)
 		step.wait_ms = policy->max_interval_ms;
+	if (plant_is(PLANT_SLOW_END_ASKED_AGAIN) && step.job.kind == JOB_COMPLETED &&
+	        observation->took_ms > policy->max_interval_ms)
+		step.wait_ms = 0;
 	if (plant_is(PLANT_POLL_EARLY) && step.wait_ms > 0 && random % 8 == 0)
 		step.wait_ms = policy->min_interval_ms / 2;
 	if (plant_is(PLANT_LOST_WAKEUP) && step.wait_ms > 0 && random % 8 == 0)

@@ -251,6 +251,16 @@ static void say_of_job(struct zoho_saying *saying, struct world_job *job)
 	job->is_unknown = is_unknown;
 }
 
+/* One in twenty takes some time, and another one up to all that it has. */
+static int64_t latency_ms(int64_t timeout_ms)
+{
+	int64_t most_ms = LATENCY_MAX_MS;
+
+	if (world_chance(DICE_ZOHO, 0.1))
+		most_ms = world_chance(DICE_ZOHO, 0.5) ? timeout_ms - 1 : 10 * LATENCY_MAX_MS;
+	return world_between(DICE_ZOHO, 5, most_ms);
+}
+
 void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *saying)
 {
 	const struct world_account *a = &world->accounts[poll->account];
@@ -261,10 +271,7 @@ void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *s
 
 	saying->content_type = "application/json;charset=UTF-8";
 	saying->retry_after_s = -1;
-	saying->after_ms = world_between(
-	        DICE_ZOHO, 5, world_chance(DICE_ZOHO, 0.05) ? 10 * LATENCY_MAX_MS : LATENCY_MAX_MS);
-	if (world->is_crowd)
-		saying->after_ms = crowd_latency_ms();
+	saying->after_ms = world->is_crowd ? crowd_latency_ms() : latency_ms(timeout_ms);
 	if (!trouble)
 		kind = choose_mishap();
 	else if (trouble->is_flapping)
