@@ -51,7 +51,7 @@ struct observation {
 	enum error_class error;          /* ERROR_NONE for OBSERVED_STATUS alone */
 	int http_status;                 /* 0 = no answer */
 	int64_t retry_after_ms;          /* clamped already; -1 = not given */
-	int64_t took_ms;                 /* from the request to this */
+	int64_t took_ms;                 /* from the request to the time that is told with this */
 	char message[MESSAGE_MAX_BYTES]; /* for people: one line, UTF-8, no secret */
 
 	/* Of OBSERVED_STATUS; borrowed from whoever made the observation. */

@@ -438,6 +438,15 @@ static void look_at_clock(
 	datacenter->clock_ahead_ms = answer->date_wall_ms + 500 - now.wall_ms;
 }
 
+/* From the request to when this turn began, which waits count from, or less: the next request is
+ * never sooner than min_interval for what this turn took so far. */
+static int64_t took_ms(const struct poller *poller, const struct http_answer *answer)
+{
+	int64_t ms = answer->duration_ms - (loop_turn_us(poller->loop) + 999) / 1000;
+
+	return ms > 0 ? ms : 0;
+}
+
 static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer *answer)
 {
 	struct poller *poller = arg;
@@ -447,7 +456,7 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 
 	assert(poll->is_in_use);
 	observe(poller, poll, tracked, answer, &observation);
-	observation.took_ms = answer->duration_ms;
+	observation.took_ms = took_ms(poller, answer);
 	poll->account->metrics.n_results[observation.kind]++;
 	metrics_observe(&poll->datacenter->metrics.request, &metrics_request_bounds,
 	        (double)answer->duration_ms / 1000);

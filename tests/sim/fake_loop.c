@@ -57,16 +57,16 @@ void loop_read_clock(struct loop *loop)
 	(void)loop; /* the world's clock is always right */
 }
 
-/* Turns take no virtual time. In some each look at the watch finds much of it gone, so that
- * what the daemon puts off is put off. */
+/* Turns take hardly any virtual time. In some each look at the watch finds much of it gone, so
+ * that what the daemon puts off is put off. */
 int64_t loop_turn_us(const struct loop *loop)
 {
 	static int64_t turn, n_looks;
 
-	(void)loop;
 	n_looks = turn == world->turn ? n_looks + 1 : 1;
 	turn = world->turn;
-	return turn % SLOW_TURN == 0 ? n_looks * LOOK_US : 0;
+	return (world->mono_ms - loop_now(loop).mono_ms) * 1000 +
+	       (turn % SLOW_TURN == 0 ? n_looks * LOOK_US : 0);
 }
 
 static void run_deferred(struct loop *loop)

@@ -11,7 +11,8 @@
 
 enum {
 	DAY_MS = 24 * 60 * 60 * 1000,
-	POLLS_A_DAY = 24 * 60, /* far more than any schedule but the fastest would spend */
+	/* Far more than any schedule would spend whose max_interval is minutes. */
+	EASY_INTERVAL_MS = 60 * 1000,
 	POLLS_A_START = 100,
 	POLLS_PER_JOB = 20, /* poll.polls_per_job, by default: what a job may cost on average */
 	JOBS_MIN = 100,     /* of an account, for an average that says something */
@@ -59,11 +60,22 @@ static void judge_job(const struct world_job *job)
 	}
 }
 
+/* Between two polls, unless there is nothing else for them. */
+static int64_t shortest_ms(const struct world_account *account)
+{
+	int64_t ms = EASY_INTERVAL_MS;
+
+	for (size_t v = 0; v < WORLD_VARIANTS; v++)
+		ms = account->max_interval_ms[v] < ms ? account->max_interval_ms[v] : ms;
+	return ms;
+}
+
 /* Credits are not spent as if every job were forever young, or about to finish. */
 static void judge_cost(const struct world_job *job)
 {
 	int64_t days = 1 + (world->mono_ms - WORLD_START_MONO_MS) / DAY_MS;
-	int64_t most = POLLS_A_DAY * days + POLLS_A_START * (job->watches + world->life);
+	int64_t a_day = DAY_MS / shortest_ms(&world->accounts[job->account]);
+	int64_t most = a_day * days + POLLS_A_START * (job->watches + world->life);
 
 	if (job->polls > most)
 		world_note_failure("job %s was polled %d times in %" PRId64 " days", job->id,

@@ -12,6 +12,7 @@ A line a minute, the verdict, and 0 or 1.
 """
 
 import argparse
+import collections
 import http.client
 import json
 import os
@@ -34,7 +35,8 @@ PLANTS = {
     "memory": "memory grew", "descriptors": "descriptors grew", "database": "database grew",
     "hook": "was not run for"}
 PLANT_S = 420
-WATCHED = 120          # jobs at any time
+ACCOUNTS = ["acme", "beta", "gamma"]
+WATCHED = 40           # jobs of each at any time: one that is held for an hour leaves the others their places
 ADDED_A_SECOND = 4
 OPEN_DELIVERIES = 300  # more than these: no further jobs until the hooks have caught up
 RETAIN_S = 20
@@ -72,7 +74,7 @@ faults:
   - {what: not_found, probability: 0.005}
   - {what: delay, delay: 1s, probability: 0.01}
   - {what: hang, probability: 0.0005}
-  - {path: token, what: throttled, probability: 0.05}
+  - {path: token, what: throttled, probability: 0.01}
 """
 
 
@@ -217,12 +219,14 @@ class Soak:
         if waiting is None or waiting > OPEN_DELIVERIES:
             return
         for _ in range(ADDED_A_SECOND):
-            if len(self.watched) < WATCHED:
-                self.add()
+            n_watched = collections.Counter(account for account, _ in self.watched)
+            free = [account for account in ACCOUNTS if n_watched[account] < WATCHED]
+            if free:
+                self.add(self.chance.choice(free))
 
-    def add(self):
+    def add(self, account):
         self.next_id += 1
-        key = (self.chance.choice(["acme", "beta", "gamma"]), str(self.next_id))
+        key = (account, str(self.next_id))
         reply = self.ask("POST", "/v1/jobs", {"account": key[0], "id": key[1]})
         if reply and reply.status in (200, 201):
             self.watched[key] = time.monotonic()
@@ -270,7 +274,7 @@ class Soak:
         deadline = time.monotonic() + 4
         while time.monotonic() < deadline:
             self.clients.turn()
-            self.add()
+            self.add(self.chance.choice(ACCOUNTS))
             time.sleep(0.1)
         filler.unlink()
         self.counts["full_disks"] += 1
