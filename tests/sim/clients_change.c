@@ -26,6 +26,7 @@ static void count(enum wish wish, const struct world_job *job, int status)
 	        [WISH_PAUSE] = HAPPENED_PAUSE,
 	        [WISH_RESUME] = HAPPENED_RESUME,
 	        [WISH_RETRY] = HAPPENED_RETRY,
+	        [WISH_REPLAY] = HAPPENED_REPLAY,
 	};
 
 	if (status == 507)
@@ -59,6 +60,8 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 	        status != 409 && status != 503)
 		world_fail("a change (%d) is answered with %d: %.*s", (int)from->wish, status,
 		        (int)len, body);
+	if (from->wish == WISH_REPLAY && status == 200)
+		evidence_replayed(from->hook, from->since, from->through, from->variant);
 	if (from->wish == WISH_ADD && status != 200 && status != 201 && status != 503 &&
 	        status != 404)
 		world_fail("a job cannot be added: %d %.*s", status, (int)len, body);
@@ -144,6 +147,10 @@ static bool choose(struct asker *from)
 		from->wish = WISH_RETRY;
 		return true;
 	}
+	if (!is_late && world->committed_seq > 0 && world_chance(DICE_CLIENTS, 0.05)) {
+		from->wish = WISH_REPLAY;
+		return true;
+	}
 	if (!is_late) {
 		from->job = (int)world_below(DICE_CLIENTS, world->n_jobs);
 		if (needs_change(&world->jobs[from->job], &from->wish))
@@ -186,6 +193,23 @@ static void ask_for_retry(struct asker *from)
 	asker_ask(from, "admin.sock", "POST", target, NULL, changer_on_reply);
 }
 
+static void ask_for_replay(struct asker *from)
+{
+	cleanup(mem_free_p) char *body = NULL, *target = NULL;
+
+	/* The last one may have been away. */
+	from->hook = world_chance(DICE_CLIENTS, 0.5)
+	                     ? (int)world->n_hooks - 1
+	                     : (int)world_below(DICE_CLIENTS, world->n_hooks);
+	from->through = world->committed_seq;
+	from->since = world_between(DICE_CLIENTS, 1, from->through);
+	from->variant = world->variant;
+	body = mem_printf("{\"since\":%" PRId64 "}", from->since);
+	target = mem_printf("/v1/hooks/%s/replay", world->hooks[from->hook].name);
+	evidence_replay(from->hook, from->since);
+	asker_ask(from, "admin.sock", "POST", target, body, changer_on_reply);
+}
+
 static void changer_on_alarm(void *arg)
 {
 	static const char *const tails[] = {
@@ -200,6 +224,10 @@ static void changer_on_alarm(void *arg)
 		return;
 	if (from->wish == WISH_RETRY) {
 		ask_for_retry(from);
+		return;
+	}
+	if (from->wish == WISH_REPLAY) {
+		ask_for_replay(from);
 		return;
 	}
 	struct world_job *job = &world->jobs[from->job];

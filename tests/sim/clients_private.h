@@ -21,6 +21,7 @@ enum wish {
 	WISH_PAUSE,
 	WISH_RESUME,
 	WISH_RETRY,
+	WISH_REPLAY,
 };
 
 struct asker {
@@ -30,6 +31,9 @@ struct asker {
 	enum wish wish;
 	int job;
 	int delivery; /* index, of WISH_RETRY */
+	int hook;     /* these of WISH_REPLAY */
+	int64_t since, through;
+	int variant;
 	bool is_waiting;
 };
 

@@ -58,7 +58,7 @@ void evidence_new_life(void)
 		        false;
 	}
 	for (size_t i = 0; i < world->n_hooks; i++)
-		world->hooks[i].held_until_mono_ms = 0;
+		world->hooks[i].held_until_mono_ms = world->hooks[i].replayed_from = 0;
 	evidence_due_new_life();
 	tokens_new_life();
 	world->has_leapt = false;

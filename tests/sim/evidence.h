@@ -54,6 +54,13 @@ void evidence_given(struct seen_delivery *delivery, bool has_gone_well, bool has
 /* Somebody asks for another try, by hand. */
 void evidence_retry(struct seen_delivery *delivery);
 
+/* Somebody asks for a replay, and is told that all up to `through` of it has deliveries now;
+ * variant was in force when he asked. A delivery is committed after its event (evidence_replay.c).
+ */
+void evidence_replay(int hook, int64_t since);
+void evidence_replayed(int hook, int64_t since, int64_t through, int variant);
+void evidence_late_delivery(int64_t seq, int hook);
+
 /* When it must be given, and that it is (evidence_due.c). */
 void evidence_due_new_life(void);
 void evidence_due_reload(struct world_hook *hook, int from, int to);

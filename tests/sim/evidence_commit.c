@@ -274,6 +274,7 @@ static void add_delivery(const struct seen_delivery *new)
 	*to = *new;
 	to->next = event->first_delivery;
 	event->first_delivery = (int32_t)++world->n_deliveries;
+	to->added_commit = to->claimed_commit = world->n_commits;
 	world->n_open_deliveries += !has_ended(new->state);
 	evidence_due_added(to);
 }
@@ -285,8 +286,10 @@ static void move_delivery(struct seen_delivery *delivery, const struct seen_deli
 	/* Another try by hand: its attempts are granted anew. */
 	if (delivery->state != DELIVERY_RUNNING && new->state == DELIVERY_PENDING)
 		delivery->granted = new->attempts;
-	if (new->state == DELIVERY_RUNNING)
+	if (new->state == DELIVERY_RUNNING) {
 		delivery->has_gone_well = delivery->has_failed_for_good = false;
+		delivery->claimed_commit = world->n_commits;
+	}
 	world->n_open_deliveries += has_ended(delivery->state);
 	world->n_open_deliveries -= has_ended(new->state);
 	delivery->state = new->state;
@@ -396,6 +399,8 @@ static void judge_hooks(const struct write *write)
 
 void evidence_commit(void)
 {
+	int64_t before = world->committed_seq;
+
 	for (size_t i = 0; i < n_writes; i++) {
 		const struct write *write = &writes[i];
 
@@ -407,8 +412,12 @@ void evidence_commit(void)
 			put_delivery(&write->delivery);
 	}
 	for (size_t i = 0; i < n_writes; i++) {
+		const struct seen_delivery *delivery = &writes[i].delivery;
+
 		if (writes[i].kind == WRITE_EVENT)
 			judge_hooks(&writes[i]);
+		else if (writes[i].kind == WRITE_DELIVERY_ADD && delivery->seq <= before)
+			evidence_late_delivery(delivery->seq, delivery->hook);
 	}
 	if (n_writes > 0)
 		world_was_busy();

@@ -123,6 +123,8 @@ static const struct {
         [HAPPENED_RESUME] = {KIND_CHANGES, "jobs resumed"},
         [HAPPENED_REVIVAL] = {KIND_CHANGES, "LOST jobs revived"},
         [HAPPENED_RETRY] = {KIND_CHANGES, "deliveries retried"},
+        [HAPPENED_REPLAY] = {KIND_CHANGES, "replays"},
+        [HAPPENED_REPLAYED] = {KIND_CHANGES, "past events replayed"},
         [HAPPENED_CHANGE_REFUSED] = {KIND_CHANGES, "changes refused for want of room"},
 };
 

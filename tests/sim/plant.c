@@ -5,7 +5,7 @@
 
 static enum plant planted = PLANT_NONE;
 
-enum { WORDS_MAX = 5 };
+enum { WORDS_MAX = 7 };
 
 /* Words of which the failure must have some. */
 static const struct {
@@ -37,10 +37,11 @@ static const struct {
         [PLANT_NO_HOLD] = {"no-hold", {"was told to wait, yet asks"}},
         [PLANT_LOST_WAKEUP] = {"lost-wakeup", {"is forgotten: not polled"}},
         [PLANT_PUBLISH_BEFORE_COMMIT] = {"publish-before-commit",
-                {"which is not committed", "had event"}},
+                {"which is not committed", "had event", "it does not come to an end"}},
         [PLANT_FULL_DISK_IGNORED] = {"full-disk-ignored",
                 {"are recorded", "not committed", "of the same job is done",
-                        "the daemon ended with 65", "the daemon ended with 70"}},
+                        "the daemon ended with 65", "the daemon ended with 70", "is claimed for",
+                        "twice in one attempt"}},
         [PLANT_NO_CLAIM] = {"no-claim", {"the claim is not committed"}},
         [PLANT_RECORD_DROPPED] = {"record-dropped",
                 {"of the same job is done", "it does not come to an end"}},
@@ -60,6 +61,8 @@ static const struct {
         [PLANT_WHOLE_WRITES] = {"whole-writes", {"never happened: writes torn"}},
         [PLANT_UNTIMED_DELIVERY] = {"untimed-delivery", {"is given to hook"}},
         [PLANT_UNQUEUED_RETRY] = {"unqueued-retry", {"is given to hook", "waits for hook"}},
+        [PLANT_REPLAY_GAP] = {"replay-gap", {"is left out of what hook"}},
+        [PLANT_REPLAY_TOO_MUCH] = {"replay-too-much", {"which nobody asked for"}},
         [PLANT_UNSIGNED] = {"unsigned", {"goes out unsigned"}},
         [PLANT_OTHER_SIGNATURE] = {"other-signature", {"is not signed as it should be"}},
         [PLANT_CALL_OTHER_ID] = {"call-other-id", {"reaches a receiver under the id"}},

@@ -36,7 +36,7 @@ void scenario_make_hooks(const struct scenario *scenario)
 		world->n_hooks = 1;
 	if (scenario->is_crowd)
 		world->hooks[0].on = event_set_by_name("job.lost"); /* which none is */
-	if (scenario_has_variants(scenario) && world_chance(DICE_SCENARIO, 0.3))
+	if (scenario_has_variants(scenario) && world_chance(DICE_SCENARIO, 0.5))
 		world->hooks[2].absent_in = (uint8_t)(1 << world_between(DICE_SCENARIO, 1, 3));
 	for (size_t i = 0; i < world->n_hooks && world->n_hooks > 1; i++) {
 		if (world_chance(DICE_RECEIVERS, 0.4))

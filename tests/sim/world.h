@@ -247,6 +247,7 @@ struct seen_delivery {
 	int64_t next_wall_ms;       /* when it is to be given, as it is on disk */
 	int64_t due_mono_ms;        /* the same, as this life must see it */
 	struct now claimed, ended;  /* the last attempt */
+	int64_t added_commit, claimed_commit; /* the how-manieth of all */
 	bool may_be_retried; /* somebody asked for it: it may overtake, and come back from the dead
 	                      */
 	bool is_running;     /* an attempt, in this life */
@@ -302,6 +303,7 @@ struct world_hook {
 	size_t n_troubles;
 
 	/* In this life. */
+	int64_t replayed_from;       /* events from there on are wished for again; 0 = none */
 	int64_t held_until_mono_ms;  /* it was told to call nobody before; 0 = not so */
 	int64_t held_turn;           /* when it was told */
 	int64_t quiet_until_mono_ms; /* for so long the daemon may believe that */

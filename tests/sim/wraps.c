@@ -145,6 +145,9 @@ int __wrap_store_delivery_add(struct store *store, struct store_delivery *delive
 		delivery->state = DELIVERY_PENDING;
 		delivery->attempts--;
 	}
+	if (plant_is(PLANT_REPLAY_GAP) && delivery->event_seq <= world->committed_seq &&
+	        delivery->event_seq % 4 == 0)
+		return -EEXIST;
 	int r = __real_store_delivery_add(store, delivery);
 
 	if (r == 0)

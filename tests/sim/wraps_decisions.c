@@ -55,6 +55,8 @@ enum credential_error __wrap_sign_webhook(const char *secrets, const char *id,
 
 int64_t __real_hooks_next_mono(const struct hooks *hooks);
 int64_t __wrap_hooks_next_mono(const struct hooks *hooks);
+int __real_hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
+int __wrap_hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
 void __real_hooks_queue(struct hooks *hooks, struct chain *chain);
 void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain);
 
@@ -164,6 +166,15 @@ void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain)
 
 	if (!plant_is(PLANT_UNQUEUED_RETRY) || !first || first->is_claimed || first->attempts == 0)
 		__real_hooks_queue(hooks, chain);
+}
+
+int __wrap_hooks_replay(struct hooks *hooks, const struct replay_wish *wish)
+{
+	struct replay_wish planted = *wish;
+
+	if (plant_is(PLANT_REPLAY_TOO_MUCH))
+		planted.since = 1;
+	return __real_hooks_replay(hooks, &planted);
 }
 
 /* ---- webhooks ---- */
