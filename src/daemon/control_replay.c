@@ -70,6 +70,10 @@ static void asked_on_end(void *arg, enum replay_end end, int64_t n)
 		call_problem(&call, 507,
 		        "the disk is full after %lld deliveries: ask again when there is room",
 		        (long long)n);
+	else if (asked->request && end == REPLAY_LOST)
+		call_problem(&call, 500,
+		        "the database failed after %lld deliveries: ask again for the others",
+		        (long long)n);
 	else if (asked->request)
 		call_problem(&call, 409,
 		        "hook %s is no longer configured; %lld deliveries were made", asked->hook,

@@ -88,7 +88,8 @@ int hooks_test(struct hooks *hooks, uint32_t handle, int64_t event_seq, hooks_te
 
 /* The hooks that an event of the past was for, but for its type: those of its job or account. */
 typedef const struct hook_set *hooks_set_fn(void *arg, const struct store_event *event);
-enum replay_end { REPLAY_DONE, REPLAY_FULL, REPLAY_PARKED };
+/* All are made; the disk is full; the database failed; the hook is not configured any more. */
+enum replay_end { REPLAY_DONE, REPLAY_FULL, REPLAY_LOST, REPLAY_PARKED };
 /* Told once, after the last commit; n deliveries were made. */
 typedef void hooks_replay_fn(void *arg, enum replay_end end, int64_t n);
 /*

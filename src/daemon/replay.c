@@ -155,7 +155,7 @@ static void slice_on_done(struct journal_change *change, bool is_committed)
 	}
 	if (!is_committed) {
 		replay->n_made = 0;
-		finish(replay, REPLAY_FULL);
+		finish(replay, journal_is_full(hooks->journal) ? REPLAY_FULL : REPLAY_LOST);
 		return;
 	}
 	replay->n += (int64_t)replay->n_made;

@@ -53,7 +53,8 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 	}
 	/* The end of a daemon whose database failed: nobody knows what became of the wish. */
 	if (status == 500 && world->may_have_io_error &&
-	        memmem(body, len, "the database failed", strlen("the database failed")))
+	        (memmem(body, len, "the database failed", strlen("the database failed")) ||
+	                memmem(body, len, "cannot be read", strlen("cannot be read"))))
 		return;
 	/* 404: not watched just now; 409: paused; 503: changed this very moment. */
 	if (status != 200 && status != 201 && status != 202 && status != 204 && status != 404 &&

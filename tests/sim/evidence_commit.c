@@ -274,7 +274,6 @@ static void add_delivery(const struct seen_delivery *new)
 	*to = *new;
 	to->next = event->first_delivery;
 	event->first_delivery = (int32_t)++world->n_deliveries;
-	to->added_commit = to->claimed_commit = world->n_commits;
 	world->n_open_deliveries += !has_ended(new->state);
 	evidence_due_added(to);
 }
@@ -286,10 +285,8 @@ static void move_delivery(struct seen_delivery *delivery, const struct seen_deli
 	/* Another try by hand: its attempts are granted anew. */
 	if (delivery->state != DELIVERY_RUNNING && new->state == DELIVERY_PENDING)
 		delivery->granted = new->attempts;
-	if (new->state == DELIVERY_RUNNING) {
+	if (new->state == DELIVERY_RUNNING)
 		delivery->has_gone_well = delivery->has_failed_for_good = false;
-		delivery->claimed_commit = world->n_commits;
-	}
 	world->n_open_deliveries += has_ended(delivery->state);
 	world->n_open_deliveries -= has_ended(new->state);
 	delivery->state = new->state;
@@ -410,14 +407,12 @@ void evidence_commit(void)
 			add_delivery(&write->delivery);
 		else
 			put_delivery(&write->delivery);
+		if (write->kind == WRITE_DELIVERY_ADD && write->delivery.seq <= before)
+			evidence_late_delivery(write->delivery.seq, write->delivery.hook);
 	}
 	for (size_t i = 0; i < n_writes; i++) {
-		const struct seen_delivery *delivery = &writes[i].delivery;
-
 		if (writes[i].kind == WRITE_EVENT)
 			judge_hooks(&writes[i]);
-		else if (writes[i].kind == WRITE_DELIVERY_ADD && delivery->seq <= before)
-			evidence_late_delivery(delivery->seq, delivery->hook);
 	}
 	if (n_writes > 0)
 		world_was_busy();

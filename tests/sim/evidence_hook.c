@@ -16,17 +16,13 @@
 /* What stands before it in the line of its hook and job has ended. */
 static void judge_order(int64_t seq, int hook)
 {
-	const struct seen_delivery *given = evidence_find_delivery(seq, hook);
-
-	if (given->may_be_retried)
+	if (evidence_find_delivery(seq, hook)->may_be_retried)
 		return; /* by hand it may overtake */
 	for (int32_t before = world->events[seq].previous; before;
 	        before = world->events[before].previous) {
 		const struct seen_delivery *delivery = evidence_find_delivery(before, hook);
 
-		/* One that is replayed waits for what was claimed already. */
-		if (delivery && !delivery->may_be_retried &&
-		        delivery->added_commit < given->claimed_commit &&
+		if (delivery && !delivery->may_be_retried && delivery->behind < seq &&
 		        delivery->state != DELIVERY_DELIVERED && delivery->state != DELIVERY_DEAD)
 			world_fail("hook %s is given event %" PRId64
 			           " before event %d of the same job is done",

@@ -24,6 +24,21 @@ static bool may_get(const struct seen_event *event, int hook)
 	return scenario_hooks(world->variant, job, event->type) >> hook & 1;
 }
 
+/* The last of the same line that runs; 0 = none. */
+static int32_t runs_before(const struct seen_event *event, int hook)
+{
+	int32_t seq = event->job != WORLD_NO_JOB ? world->jobs[event->job].last_event
+	                                         : world->accounts[event->account].last_event;
+
+	for (; seq; seq = world->events[seq].previous) {
+		const struct seen_delivery *delivery = evidence_find_delivery(seq, hook);
+
+		if (delivery && delivery->state == DELIVERY_RUNNING)
+			return seq;
+	}
+	return 0;
+}
+
 void evidence_late_delivery(int64_t seq, int hook)
 {
 	const struct seen_event *event = &world->events[seq];
@@ -35,6 +50,7 @@ void evidence_late_delivery(int64_t seq, int hook)
 	if (!may_get(event, hook))
 		world_fail("event %" PRId64 " is replayed to hook %s, which is not for it", seq,
 		        to->name);
+	evidence_find_delivery(seq, hook)->behind = runs_before(event, hook);
 	world_happened(HAPPENED_REPLAYED);
 }
 

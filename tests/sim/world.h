@@ -247,7 +247,7 @@ struct seen_delivery {
 	int64_t next_wall_ms;       /* when it is to be given, as it is on disk */
 	int64_t due_mono_ms;        /* the same, as this life must see it */
 	struct now claimed, ended;  /* the last attempt */
-	int64_t added_commit, claimed_commit; /* the how-manieth of all */
+	int32_t behind;             /* of its line, what ran when it was replayed: up to this seq */
 	bool may_be_retried; /* somebody asked for it: it may overtake, and come back from the dead
 	                      */
 	bool is_running;     /* an attempt, in this life */
