@@ -107,7 +107,7 @@ static int64_t lateness_ms(void)
 	int64_t ms = 0;
 
 	if (world_may(KIND_CLOCKS) && world_chance(DICE_CLOCK, 0.02)) {
-		ms = world_between(DICE_CLOCK, LATE_MS, 20 * 1000);
+		ms = world_between(DICE_CLOCK, LATE_MS, WORLD_LATE_MAX_MS);
 		world_happened(HAPPENED_LATE_WAKE);
 	} else if (world_chance(DICE_CLOCK, 0.1)) {
 		ms = world_between(DICE_CLOCK, 0, 20);

@@ -41,6 +41,7 @@ enum {
 	WORLD_READERS = 3,
 	WORLD_NO_JOB = -1,
 	WORLD_START_MONO_MS = 1000 * 1000,
+	WORLD_LATE_MAX_MS = 20 * 1000,       /* that a wakening comes late */
 	WORLD_RETRY_MAX_MS = 10 * 60 * 1000, /* of each hook */
 };
 
