@@ -63,6 +63,8 @@ void evidence_late_delivery(int64_t seq, int hook);
 
 /* When it must be given, and that it is (evidence_due.c). */
 void evidence_due_new_life(void);
+/* The last event of its line (hook and job, or account): seq; 0 = none. */
+int32_t evidence_last_event(const struct seen_delivery *delivery);
 void evidence_due_reload(struct world_hook *hook, int from, int to);
 /* It was committed, or found on disk, as it is now; before, its state was another. */
 void evidence_due_added(struct seen_delivery *delivery);

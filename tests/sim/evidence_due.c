@@ -46,7 +46,7 @@ static int64_t *line_of(const struct seen_delivery *delivery)
 	               : &world->accounts[event->account].line_mono_ms[delivery->hook];
 }
 
-static int32_t last_event(const struct seen_delivery *delivery)
+int32_t evidence_last_event(const struct seen_delivery *delivery)
 {
 	const struct seen_event *event = &world->events[delivery->seq];
 
@@ -201,7 +201,7 @@ static bool waits_too_long(const struct seen_delivery *delivery)
  * may stand anywhere. */
 static bool is_line_stuck(const struct seen_delivery *delivery)
 {
-	for (int32_t seq = last_event(delivery); seq; seq = world->events[seq].previous) {
+	for (int32_t seq = evidence_last_event(delivery); seq; seq = world->events[seq].previous) {
 		const struct seen_delivery *other = evidence_find_delivery(seq, delivery->hook);
 		bool may_be_before = other && (seq < delivery->seq || other->may_be_retried ||
 		                                      delivery->may_be_retried);

@@ -25,13 +25,10 @@ static bool may_get(const struct seen_event *event, int hook)
 }
 
 /* The last of the same line that runs; 0 = none. */
-static int32_t runs_before(const struct seen_event *event, int hook)
+static int32_t runs_before(const struct seen_delivery *late)
 {
-	int32_t seq = event->job != WORLD_NO_JOB ? world->jobs[event->job].last_event
-	                                         : world->accounts[event->account].last_event;
-
-	for (; seq; seq = world->events[seq].previous) {
-		const struct seen_delivery *delivery = evidence_find_delivery(seq, hook);
+	for (int32_t seq = evidence_last_event(late); seq; seq = world->events[seq].previous) {
+		const struct seen_delivery *delivery = evidence_find_delivery(seq, late->hook);
 
 		if (delivery && delivery->state == DELIVERY_RUNNING)
 			return seq;
@@ -50,7 +47,9 @@ void evidence_late_delivery(int64_t seq, int hook)
 	if (!may_get(event, hook))
 		world_fail("event %" PRId64 " is replayed to hook %s, which is not for it", seq,
 		        to->name);
-	evidence_find_delivery(seq, hook)->behind = runs_before(event, hook);
+	struct seen_delivery *late = evidence_find_delivery(seq, hook);
+
+	late->behind = runs_before(late);
 	world_happened(HAPPENED_REPLAYED);
 }
 
