@@ -33,7 +33,7 @@ class Mutant(typing.NamedTuple):
     file: str
     pattern: str  # of what is taken out: it must stand there once
     text: str
-    test: str  # "test_machine", or "test_life.py Class.test" of the end to end tests
+    test: str  # "test_machine", "test_life.py Class.test" of the end to end tests, or "sim OPTION..."
 
 
 MUTANTS = [
@@ -109,6 +109,12 @@ MUTANTS = [
     Mutant("undone-news-forgotten", "What a full disk undid is told once there is room.",
            "src/daemon/told.c", r"\t\tchange->tracker->has_account_news = true;\n", "",
            "test_told"),
+    Mutant("lost-is-full", "What failed is not told as what may go well at once.",
+           "src/daemon/replay.c", r"journal_is_full\(hooks->journal\) \? REPLAY_FULL : REPLAY_LOST",
+           "REPLAY_FULL", "test_replay"),
+    Mutant("replay-unordered", "A replay's deliveries stand in the order of their events.",
+           "src/daemon/replay.c", r"hooks_open_in_order\(", "hooks_open(",
+           "test_replay"),
     Mutant("unknown-keys-pass", "Every mistake of a configuration is told.",
            "src/config/scope.c", r"\t\t\tscope_refuse_unknown\(l, scope, child\);", "\t\t\t(void)scope_refuse_unknown;",
            "test_config_broken"),
@@ -149,10 +155,14 @@ def copy_tree(to):
             shutil.copy2(ROOT / name, to / name)
 
 
+def program_of(name):
+    return pathlib.Path("tests/sim/sim" if name == "sim" else f"tests/unit/{name}")
+
+
 def build(tree, test):
     """What the test runs. Warnings are no errors: what a mutant leaves unused is its own affair."""
     name = test.split()[0]
-    programs = PROGRAMS if name.endswith(".py") else [f"tests/unit/{name}"]
+    programs = PROGRAMS if name.endswith(".py") else [str(program_of(name))]
     if not (tree / "build").exists():
         run(["meson", "setup", "build"], tree, "meson")
     run(["ninja", "-C", "build", *programs], tree, "the build")
@@ -166,11 +176,11 @@ def run(command, tree, what):
 
 def passes(tree, test):
     """Whether it passes, and the last of what it says."""
-    name, *case = test.split()
+    name, *words = test.split()
     if name.endswith(".py"):
-        command = [sys.executable, tree / "tests/e2e" / name, *case]
+        command = [sys.executable, tree / "tests/e2e" / name, *words]
     else:
-        command = [tree / "build/tests/unit" / name]
+        command = [tree / "build" / program_of(name), *words]
     environment = dict(os.environ, BULKWATCH_BUILD=str(tree / "build"),
                        BULKWATCH_TEST_DATA=str(tree / "tests/data"), PYTHONDONTWRITEBYTECODE="1")
     try:
