@@ -467,11 +467,11 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 	thrift_settle(poller->tracker, poll->account, poll->ledger_id, answer->n_sent,
 	        answer->credits_remaining);
 	poller->n_in_flight--;
+	/* Whoever refuses a token is there: others need not wait until there is a new one. */
+	move_circuit(poller, poll, &observation);
 	if (may_cure_by_token(poller, poll, &observation)) {
 		if (poll->is_gate_probe)
 			gate_unpass(&poll->account->gate);
-		if (poll->is_circuit_probe)
-			circuit_unpass(&poll->datacenter->circuit);
 		if (tracked) {
 			tracked->is_in_flight = false;
 			queue_again(poller, poll, tracked, 0);
@@ -481,7 +481,6 @@ static void poller_on_answer(void *arg, uint64_t owner, const struct http_answer
 		 * of a job. */
 		if (poll->account->datacenter == poll->datacenter)
 			move_gate(poller, poll, &observation);
-		move_circuit(poller, poll, &observation);
 		if (tracked) {
 			tracked->is_in_flight = false;
 			if (tracked->is_changing)

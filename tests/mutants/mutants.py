@@ -33,7 +33,7 @@ class Mutant(typing.NamedTuple):
     file: str
     pattern: str  # of what is taken out: it must stand there once
     text: str
-    test: str  # "test_machine", "test_life.py Class.test" of the end to end tests, or "sim OPTION..."
+    test: str  # "test_machine", or "test_life.py Class.test" of the end to end tests
 
 
 MUTANTS = [
@@ -115,6 +115,15 @@ MUTANTS = [
     Mutant("replay-unordered", "A replay's deliveries stand in the order of their events.",
            "src/daemon/replay.c", r"hooks_open_in_order\(", "hooks_open(",
            "test_replay"),
+    Mutant("turn-forgotten", "Never sooner than min_interval, however slow the answer.",
+           "src/daemon/poller.c", r"answer->duration_ms - \(loop_turn_us\(poller->loop\) \+ 999\) / 1000",
+           "answer->duration_ms", "test_poller"),
+    Mutant("probe-kept", "Whoever refuses a token is there: others may ask it again.",
+           "src/daemon/poller.c",
+           r"\tmove_circuit\(poller, poll, &observation\);\n(\tif \(may_cure_by_token\(poller, poll, &observation\))\)",
+           "\tif (!is_token_refused(&observation))\n\t\tmove_circuit(poller, poll, &observation);\n"
+           "\telse if (poll->is_circuit_probe)\n\t\tcircuit_unpass(&poll->datacenter->circuit);\n\\1)",
+           "test_poller"),
     Mutant("unknown-keys-pass", "Every mistake of a configuration is told.",
            "src/config/scope.c", r"\t\t\tscope_refuse_unknown\(l, scope, child\);", "\t\t\t(void)scope_refuse_unknown;",
            "test_config_broken"),
@@ -155,14 +164,10 @@ def copy_tree(to):
             shutil.copy2(ROOT / name, to / name)
 
 
-def program_of(name):
-    return pathlib.Path("tests/sim/sim" if name == "sim" else f"tests/unit/{name}")
-
-
 def build(tree, test):
     """What the test runs. Warnings are no errors: what a mutant leaves unused is its own affair."""
     name = test.split()[0]
-    programs = PROGRAMS if name.endswith(".py") else [str(program_of(name))]
+    programs = PROGRAMS if name.endswith(".py") else [f"tests/unit/{name}"]
     if not (tree / "build").exists():
         run(["meson", "setup", "build"], tree, "meson")
     run(["ninja", "-C", "build", *programs], tree, "the build")
@@ -176,11 +181,11 @@ def run(command, tree, what):
 
 def passes(tree, test):
     """Whether it passes, and the last of what it says."""
-    name, *words = test.split()
+    name, *case = test.split()
     if name.endswith(".py"):
-        command = [sys.executable, tree / "tests/e2e" / name, *words]
+        command = [sys.executable, tree / "tests/e2e" / name, *case]
     else:
-        command = [tree / "build" / program_of(name), *words]
+        command = [tree / "build/tests/unit" / name]
     environment = dict(os.environ, BULKWATCH_BUILD=str(tree / "build"),
                        BULKWATCH_TEST_DATA=str(tree / "tests/data"), PYTHONDONTWRITEBYTECODE="1")
     try:

@@ -15,7 +15,7 @@
 #include "util/mem.h"
 #include "world.h"
 
-enum { SPIN_TURNS = 2000, LATE_MS = 100, SLOW_TURN = 5, LOOK_US = 3000 };
+enum { SPIN_TURNS = 2000, LATE_MS = 100, LONG_TURN_MS = 5, SLOW_TURN = 5, LOOK_US = 3000 };
 
 struct deferred {
 	loop_fn *fn;
@@ -57,8 +57,8 @@ void loop_read_clock(struct loop *loop)
 	(void)loop; /* the world's clock is always right */
 }
 
-/* Turns take hardly any virtual time. In some each look at the watch finds much of it gone, so
- * that what the daemon puts off is put off. */
+/* In some turns each look at the watch finds much time gone, so that what the daemon puts off is
+ * put off. */
 int64_t loop_turn_us(const struct loop *loop)
 {
 	static int64_t turn, n_looks;
@@ -149,6 +149,13 @@ static void run_alarms(struct loop *loop)
 	}
 }
 
+/* Most turns take no virtual time but that of their commits. */
+static void take_time(void)
+{
+	if (world_chance(DICE_CLOCK, 0.1))
+		world_advance_to(world->mono_ms + world_between(DICE_CLOCK, 1, LONG_TURN_MS));
+}
+
 static void turn(struct loop *loop)
 {
 	wait(loop);
@@ -159,6 +166,7 @@ static void turn(struct loop *loop)
 	outside_turn(loop);
 	loop->now = world_now();
 	run_alarms(loop);
+	take_time();
 	if (loop->turn_end)
 		loop->turn_end(loop->turn_end_arg);
 	run_deferred(loop);

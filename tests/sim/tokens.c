@@ -147,6 +147,23 @@ struct ask tokens_ask(const struct http_request *request)
 
 /* ---- the answer ---- */
 
+/* Some are taken back before their time; more often so while their data center is in trouble, which
+ * then is well again before its accounts are. */
+static void shorten(struct world_token *token, const struct world_datacenter *datacenter)
+{
+	if (!world_may(KIND_TOKENS))
+		return;
+	if (world_chance(DICE_ZOHO, 0.05))
+		token->ends_mono_ms -= world_between(DICE_ZOHO, 0, LIFE_MS);
+	for (size_t i = 0; i < datacenter->n_troubles; i++) {
+		int64_t from = datacenter->troubles[i].from_mono_ms;
+
+		if (from > world->mono_ms && from < token->ends_mono_ms &&
+		        world_chance(DICE_ZOHO, 0.5))
+			token->ends_mono_ms = from;
+	}
+}
+
 static void make_token(int number, struct zoho_saying *saying)
 {
 	struct world_grant *grant = &world->grants[number];
@@ -157,9 +174,7 @@ static void make_token(int number, struct zoho_saying *saying)
 	*token = (struct world_token){.secret = grant->secret,
 	        .ends_mono_ms = world->mono_ms + LIFE_MS,
 	        .is_foreign = is_foreign};
-	/* Some are taken back before their time. */
-	if (world_may(KIND_TOKENS) && world_chance(DICE_ZOHO, 0.05))
-		token->ends_mono_ms -= world_between(DICE_ZOHO, 0, LIFE_MS);
+	shorten(token, &world->datacenters[grant->datacenter]);
 	buf_addf(&saying->body,
 	        "{\"access_token\":\"1000." WORLD_CANARY
 	        ".g%d.%d\",\"api_domain\":\"%s\",\"token_type\":\"Bearer\",%s}",
