@@ -192,6 +192,12 @@ static bool pump_one(struct stream *stream, struct store *store, struct now now)
 		return false;
 	}
 	stream->moved_mono_ms = now.mono_ms;
+	/* What it has not read yet was forgotten meanwhile: rather cut off than with a gap. It asks
+	 * for it anew, and is told (410). */
+	if (stream->after < store_pruned_through(store)) {
+		stream->is_over = true;
+		return false;
+	}
 	if (stream->after < last_seq && limit > 0) {
 		if (lines_reach(stream->streams->lines, stream->after))
 			send_from_lines(stream, last_seq, limit);

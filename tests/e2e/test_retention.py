@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """retain: what is no longer watched is forgotten in time, what is owed to a hook is not (bulkwatchd.yaml(5))."""
 
+import re
+import socket
 import subprocess
 import unittest
 
@@ -45,6 +47,26 @@ class Retention(TestCase):
         for view in ("jobs", "transitions"):
             rows = self.stage.rows(f"SELECT DISTINCT job_id FROM {view}")
             self.assertEqual({row["job_id"] for row in rows}, {"1", "2"}, view)
+
+    def test_a_reader_that_fell_behind_is_cut_off_not_given_a_gap(self):
+        daemon = self.start(MANY)
+        daemon.wait_finished(len(MANY), deadline_s=40)
+        with socket.socket(socket.AF_UNIX) as reader:
+            reader.settimeout(DEADLINE_S)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(str(daemon.query))
+            reader.sendall(b"GET /v1/events?follow=true HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.jobs([])
+            self.assertEqual(daemon.reload().status, 200)
+            wait_for(lambda: self.status_of(daemon, MANY[-1]) == 404, "forgetting")
+            pruned = daemon.status()["database"]["pruned_through"]
+            data = b"".join(iter(lambda: reader.recv(65536), b""))  # to its end, which comes
+        seqs = [int(seq) for seq in re.findall(rb'^{"seq":"?([0-9]+)', data, re.M)]
+        self.assertEqual(seqs, list(range(1, len(seqs) + 1)))
+        self.assertGreater(len(seqs), 0)
+        self.assertLess(len(seqs), pruned)
+        answer = daemon.get(f"/v1/events?after={seqs[-1]}")
+        self.assertEqual((answer.status, answer.json()["pruned_through"]), (410, pruned))
 
     def check_command(self, pruned, last_seq):
         """Who names no seq gets the events that there are, and is told; who names one is refused."""
