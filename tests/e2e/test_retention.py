@@ -55,10 +55,11 @@ class Retention(TestCase):
             reader.settimeout(DEADLINE_S)
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.connect(str(daemon.query))
-            reader.sendall(b"GET /v1/events?follow=true HTTP/1.1\r\nHost: x\r\n\r\n")
+            reader.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             self.jobs([])
             self.assertEqual(daemon.reload().status, 200)
             wait_for(lambda: self.status_of(daemon, MANY[-1]) == 404, "forgetting")
+            self.assertEqual(daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "2"}).status, 201)
             pruned = daemon.status()["database"]["pruned_through"]
             data = b"".join(iter(lambda: reader.recv(65536), b""))  # to its end, which comes
         seqs = [int(seq) for seq in re.findall(rb'^{"seq":"?([0-9]+)', data, re.M)]
