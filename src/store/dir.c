@@ -244,19 +244,18 @@ int store_dir_look(struct store *store, struct buf *words)
 	cleanup(mem_close_p) int fd = openat(store->dir_fd, STORE_DB_NAME, flags);
 	int error;
 
-	if (fd >= 0)
-		return dir_look_file(store, fd, words);
-	if (errno == ENOENT && dir_file_size(store, STORE_DB_NAME "-wal") > 0) {
+	if (fd < 0 && errno == ENOENT && dir_file_size(store, STORE_DB_NAME "-wal") > 0) {
 		buf_addf(words, "%s is missing, but its write-ahead log %s-wal is there",
 		        store->path, store->path);
 		return ERR_CORRUPT;
 	}
 	/* SQLite would make it 0644. Its WAL takes the mode of the database. */
-	if (errno == ENOENT) {
+	if (fd < 0 && errno == ENOENT) {
 		/* An empty file beside the ballast would be one that was emptied. */
 		unlinkat(store->dir_fd, STORE_BALLAST_NAME, 0);
 		fd = openat(store->dir_fd, STORE_DB_NAME, flags | O_CREAT | O_EXCL, 0600);
 	}
+	/* At each start: the one that made it may have ended before this. */
 	if (fd < 0 || fsync(store->dir_fd) != 0) {
 		error = store_error_of_errno(errno);
 		buf_addf(words, "%s: %s", store->path, err_text(error));

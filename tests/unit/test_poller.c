@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config_fixture.h"
+#include "daemon/ledger.h"
 #include "daemon/poller.h"
 #include "daemon/thrift.h"
 #include "netkit.h"
@@ -68,6 +69,9 @@ int __wrap_http_submit(struct http_host *host, const struct http_request *reques
 	return 0;
 }
 
+/* Each request went out once, unless said otherwise. */
+static unsigned n_sent;
+
 static void answer(size_t i, int status, const char *body, int64_t duration_ms)
 {
 	struct http_answer answer = {
@@ -81,30 +85,32 @@ static void answer(size_t i, int status, const char *body, int64_t duration_ms)
 	        .date_wall_ms = -1,
 	        .duration_ms = duration_ms,
 	        .headers = "",
-	        .n_sent = 1,
+	        .n_sent = n_sent,
 	};
 
 	requests[i].fn(requests[i].arg, requests[i].owner, &answer);
 }
 
-/* ---- a daemon of two accounts in one data center ---- */
+/* ---- a daemon of two accounts ---- */
 
 static const char config_text[] =
         "datacenters:\n"
         "  lab: {api_url: 'http://127.0.0.1:1', accounts_url: 'http://127.0.0.1:2'}\n"
+        "  far: {api_url: 'http://127.0.0.1:3', accounts_url: 'http://127.0.0.1:4'}\n"
         "poll: {min_interval: 15s, max_interval: 15s}\n"
         "accounts:\n"
         "  makes: {datacenter: lab, client_id: 1000.X, client_secret_file: token,\n"
         "          refresh_token_file: token}\n"
-        "  ready: {datacenter: lab, access_token_file: token}\n";
+        "  ready: {datacenter: %s, access_token_file: token}\n";
 
-static void apply_config(void)
+static void apply_config(const char *datacenter_of_ready)
 {
 	struct config_problems problems = {0};
+	cleanup(mem_free_p) char *text = mem_printf(config_text, datacenter_of_ready);
 	cleanup(buf_deinit) struct buf words = {0};
 	struct config *config = NULL;
 
-	config_fixture_write(&fixture, "poller.yaml", config_text, strlen(config_text), 0600);
+	config_fixture_write(&fixture, "poller.yaml", text, strlen(text), 0600);
 	ck_assert_int_eq(
 	        config_fixture_load(&fixture, "poller.yaml", CONFIG_RUN, &config, &problems), 0);
 	hooks_apply(tracker.hooks, config);
@@ -122,6 +128,7 @@ static void setup(void)
 	clock_of_turn = (struct now){.mono_ms = HOUR_MS, .wall_ms = 1700000000000};
 	turn_us = 0;
 	n_requests = 0;
+	n_sent = 1;
 	queue = (struct queue){0};
 	tracker = (struct tracker){.rng = &rng, .queue = &queue};
 	ck_assert_int_eq(loop_new(&tracker.loop), 0);
@@ -131,7 +138,7 @@ static void setup(void)
 	tracker.accounts = accounts_new(tracker.loop, http, &rng, fixture.dir);
 	tracker.registry = registry_new();
 	poller = poller_new(tracker.loop, &tracker);
-	apply_config();
+	apply_config("lab");
 }
 
 static void teardown(void)
@@ -186,6 +193,9 @@ static void assert_sent(size_t i, const char *url)
 
 /* ---- tests ---- */
 
+#define IN_PROGRESS                                                                                \
+	"{\"data\":[{\"id\":\"2000\",\"operation\":\"read\",\"state\":\"IN PROGRESS\"}]}"
+
 /* The probe of a data center that was not well found its own token refused, and waits for another
  * one, maybe for minutes. That is no reason for others to wait. */
 START_TEST(test_a_refused_token_shows_that_the_data_center_is_there)
@@ -224,12 +234,42 @@ START_TEST(test_never_sooner_than_min_interval)
 	sent_mono_ms = clock_of_turn.mono_ms;
 	pass(995);
 	turn_us = 4001;
-	answer(0, 200,
-	        "{\"data\":[{\"id\":\"2000\",\"operation\":\"read\",\"state\":\"IN PROGRESS\"}]}",
-	        1000);
+	answer(0, 200, IN_PROGRESS, 1000);
 	turn_us = 0;
 	end_turns();
 	ck_assert_int_eq(poller_next_mono(poller), sent_mono_ms + INTERVAL_MS);
+}
+END_TEST
+
+/* What libcurl sent once more over a fresh connection costs once more. */
+START_TEST(test_what_was_sent_twice_is_charged_twice)
+{
+	const struct account *account = watch("ready", "2000");
+
+	end_turns();
+	ck_assert_uint_eq(n_requests, 1);
+	ck_assert_int_eq(ledger_spent(account->ledger, clock_of_turn), 1);
+	n_sent = 2;
+	answer(0, 200, IN_PROGRESS, 20);
+	ck_assert_int_eq(ledger_spent(account->ledger, clock_of_turn), 2);
+	ck_assert_uint_eq(account->n_polls, 2);
+}
+END_TEST
+
+START_TEST(test_where_it_was_says_nothing_of_where_it_is)
+{
+	const struct account *account = watch("ready", "2000");
+
+	end_turns();
+	assert_sent(0, "http://127.0.0.1:1/bigin/bulk/v2/read/2000");
+	apply_config("far");
+	answer(0, 429, "{\"code\":\"TOO_MANY_REQUESTS\",\"status\":\"error\"}", 20);
+	ck_assert_int_eq(account->gate.state, GATE_OK);
+	pass(HOUR_MS);
+	end_turns();
+	assert_sent(1, "http://127.0.0.1:3/bigin/bulk/v2/read/2000");
+	answer(1, 429, "{\"code\":\"TOO_MANY_REQUESTS\",\"status\":\"error\"}", 20);
+	ck_assert_int_eq(account->gate.state, GATE_HELD);
 }
 END_TEST
 
@@ -238,6 +278,8 @@ static void add_tests(TCase *tests)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, test_a_refused_token_shows_that_the_data_center_is_there);
 	tcase_add_test(tests, test_never_sooner_than_min_interval);
+	tcase_add_test(tests, test_what_was_sent_twice_is_charged_twice);
+	tcase_add_test(tests, test_where_it_was_says_nothing_of_where_it_is);
 }
 
 int main(void)

@@ -23,7 +23,24 @@
 
 enum { NOBODY = 65534, SOMEBODY = 65533 };
 
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
 static char dir[STOREKIT_PATH_SIZE];
+static int n_dir_syncs;    /* the store's own; SQLite makes others */
+static int dir_sync_error; /* what they come to; 0 = they are made */
+
+int __wrap_fsync(int fd)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	if (!S_ISDIR(st.st_mode))
+		return __real_fsync(fd);
+	n_dir_syncs++;
+	errno = dir_sync_error;
+	return dir_sync_error ? -1 : __real_fsync(fd);
+}
 
 /* Where another user may go, too, wherever TMPDIR is. */
 static void setup(void)
@@ -291,6 +308,19 @@ START_TEST(a_start_that_was_cut_off_is_begun_again)
 }
 END_TEST
 
+/* A name is on disk with its directory alone (fsync(2)): without it a power cut takes the file. */
+START_TEST(the_name_of_a_new_database_is_synced)
+{
+	n_dir_syncs = 0;
+	dir_sync_error = EIO;
+	expect_words(ERR_IO, "I/O error");
+	ck_assert_int_eq(n_dir_syncs, 1);
+	dir_sync_error = 0;
+	make_database();
+	ck_assert_int_eq(n_dir_syncs, 2);
+}
+END_TEST
+
 START_TEST(anothers_journal_is_left)
 {
 	uint64_t before, journal;
@@ -323,6 +353,7 @@ int main(void)
 	tcase_add_test(tcase, a_ballast_without_blocks_is_filled);
 	tcase_add_test(tcase, no_room_for_a_ballast_is_told);
 	tcase_add_test(tcase, a_start_that_was_cut_off_is_begun_again);
+	tcase_add_test(tcase, the_name_of_a_new_database_is_synced);
 	tcase_add_test(tcase, anothers_journal_is_left);
 	suite_add_tcase(suite, tcase);
 	SRunner *runner = srunner_create(suite);

@@ -344,7 +344,7 @@ int main(void)
 	TCase *tcase = tcase_create("memory");
 
 	faultmem_install();
-	tcase_set_timeout(tcase, 60);
+	tcase_set_timeout(tcase, 150);
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, what_is_read_is_whole, 0, (int)ARRAY_LEN(reads));
 	tcase_add_test(tcase, what_is_not_committed_is_rolled_back);
