@@ -13,7 +13,7 @@
 #include "util/mem.h"
 #include "world.h"
 
-enum { RETRY_MS = 2000, ROOM_MS = 10 * 1000 };
+enum { RETRY_MS = 2000 };
 
 static struct asker changer;
 
@@ -38,14 +38,6 @@ static void count(enum wish wish, const struct world_job *job, int status)
 		world_happened(HAPPENED_REVIVAL);
 }
 
-/* How long ago there may have been room again without the daemon knowing it. */
-static int64_t full_for_ms(void)
-{
-	bool is_woken_late = world->mono_ms - world->woken_mono_ms < ROOM_MS;
-
-	return is_woken_late ? ROOM_MS + WORLD_LATE_MAX_MS : ROOM_MS;
-}
-
 static void changer_on_reply(void *arg, int status, const char *body, size_t len)
 {
 	struct asker *from = arg;
@@ -54,7 +46,7 @@ static void changer_on_reply(void *arg, int status, const char *body, size_t len
 	asker_is_answered(from);
 	count(from->wish, job, status);
 	/* 507: the disk is full, and so nothing was changed. */
-	if (status == 507 && world_disk_was_full(full_for_ms())) {
+	if (status == 507 && world_room_may_be_news()) {
 		if (from->wish == WISH_PAUSE && !job->is_paused_by_client)
 			job->may_be_paused = false;
 		return;

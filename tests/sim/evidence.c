@@ -9,9 +9,9 @@
 #include "tokens.h"
 
 enum {
-	DRAIN_MAX_MS = 60 * 1000, /* drain_timeout, and a program that must be killed */
+	DRAIN_MAX_MS = 31 * 1000, /* drain_timeout, and a turn */
 	SETTLED_MS = 60 * 60 * 1000,
-	MEMORY_GROWTH_MAX = 24 * 1024 * 1024,
+	MEMORY_GROWTH_MAX = 4 * 1024 * 1024,
 };
 
 void evidence_new_life(void)

@@ -62,8 +62,9 @@ static void understand(const struct http_request *request, struct poll *poll)
 	poll->account = world->jobs[poll->job].account;
 	poll->token = understand_token(request, poll->account);
 	const struct world_account *account = &world->accounts[poll->account];
-	cleanup(mem_free_p) char *url = mem_printf("%s/bigin/bulk/v2/read/%s",
-	        world->datacenters[account->datacenter].url, world->jobs[poll->job].id);
+	cleanup(mem_free_p) char *url = mem_printf("%s/%s/read/%s",
+	        world->datacenters[account->datacenter].url,
+	        account->is_of_crm ? WORLD_PATH_CRM : WORLD_PATH_BIGIN, world->jobs[poll->job].id);
 
 	if (strcmp(url, request->url) != 0 || request->post_body)
 		world_fail("a request to %s that should go to %s", request->url, url);

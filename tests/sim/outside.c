@@ -16,7 +16,6 @@
 enum {
 	QUIET_MS = 20 * 60 * 1000, /* after all is done: to see that nothing more is */
 	LOOK_EVERY_MS = 5 * 60 * 1000,
-	FULL_REST_MS = 10 * 1000, /* until the daemon has noticed that there is room again */
 };
 
 static struct alarm alarm_clock;
@@ -111,7 +110,7 @@ void outside_run_plans(struct loop *loop)
 	while (world->next_plan < world->n_plans &&
 	        world->plans[world->next_plan].at_mono_ms <= world->mono_ms) {
 		/* A reload is refused while the disk is full: nobody tries then. */
-		if (loop && world_disk_was_full(FULL_REST_MS))
+		if (loop && world_room_may_be_news())
 			return;
 		/* Counted first: a life that dies of it does not meet it again. */
 		run_plan(loop, &world->plans[world->next_plan++]);

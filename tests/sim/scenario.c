@@ -32,9 +32,9 @@ static void make_datacenters(const struct scenario *scenario)
 	enum trouble_kind first = world_has(KIND_OUTAGES) ? TROUBLE_REFUSES : TROUBLE_GARBLES;
 	enum trouble_kind last = world_has(KIND_LIES) ? TROUBLE_GARBLES : TROUBLE_TLS;
 
-	world->n_datacenters = scenario->is_crowd         ? CROWD_DATACENTERS
-	                       : scenario->n_accounts < 3 ? scenario->n_accounts
-	                                                  : 3;
+	/* With few of them, accounts have more to do with each other. */
+	world->n_datacenters =
+	        scenario->is_crowd ? CROWD_DATACENTERS : 1 + world_below(DICE_SCENARIO, 3);
 	for (size_t i = 0; i < world->n_datacenters; i++) {
 		struct world_datacenter *dc = &world->datacenters[i];
 
@@ -116,6 +116,7 @@ static void make_account(size_t i, const struct scenario *scenario)
 
 	snprintf(account->name, sizeof(account->name), "a%zu", i);
 	account->datacenter = (int)(i % world->n_datacenters);
+	account->is_of_crm = world_chance(DICE_SCENARIO, 0.3);
 	account->grant = -1;
 	if (world_has(KIND_TOKENS) && world_chance(DICE_SCENARIO, 0.5))
 		account->grant = make_grant(account->datacenter);

@@ -127,11 +127,11 @@ static void write_account(struct buf *out, int variant, size_t i)
 	bool has_job = false;
 
 	buf_addf(out,
-	        "  %s:\n    datacenter: %s\n    service: bigin\n    max_in_flight: %d\n"
+	        "  %s:\n    datacenter: %s\n    service: %s\n    max_in_flight: %d\n"
 	        "    poll: {min_interval: %" PRId64 "ms, max_interval: %" PRId64 "ms}\n",
 	        account->name, world->datacenters[account->datacenter].name,
-	        account->max_in_flight[variant], account->min_interval_ms[variant],
-	        account->max_interval_ms[variant]);
+	        account->is_of_crm ? "crm" : "bigin", account->max_in_flight[variant],
+	        account->min_interval_ms[variant], account->max_interval_ms[variant]);
 	if (account->grant < 0)
 		buf_addf(out, "    access_token_file: %s.%s\n", account->name,
 		        account->has_other_file[variant] ? "other" : "token");

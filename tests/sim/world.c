@@ -144,6 +144,14 @@ bool world_disk_was_full(int64_t moment_ms)
 	return false;
 }
 
+bool world_room_may_be_news(void)
+{
+	enum { LOOK_MS = 10 * 1000, SLEEP_MAX_MS = 24 * 60 * 60 * 1000 };
+	bool is_woken_late = world->mono_ms - world->woken_mono_ms < LOOK_MS;
+
+	return world_disk_was_full(is_woken_late ? LOOK_MS + SLEEP_MAX_MS : LOOK_MS);
+}
+
 bool world_disk_is_full(void)
 {
 	return world_disk_was_full(0);

@@ -148,9 +148,14 @@ struct world_grant {
 	bool is_asking;
 };
 
+/* Of Zoho's two services, below a data center's URL. */
+#define WORLD_PATH_BIGIN "bigin/bulk/v2"
+#define WORLD_PATH_CRM   "crm/bulk/v8"
+
 struct world_account {
 	char name[24];
 	int datacenter;
+	bool is_of_crm;
 	int grant; /* -1: its token is in a file */
 	int max_in_flight[WORLD_VARIANTS];
 	int64_t min_interval_ms[WORLD_VARIANTS];
@@ -408,6 +413,9 @@ const struct trouble *world_trouble(const struct trouble *troubles, size_t n, in
 bool world_disk_is_full(void);
 /* The disk is full, or was until a moment ago. */
 bool world_disk_was_full(int64_t moment_ms);
+/* There is room again, maybe, but not so long that the daemon must have noticed: it looks every two
+ * seconds, when it is awake. */
+bool world_room_may_be_news(void);
 /* A place where the daemon may die. */
 void world_step(const char *what);
 /* Something was achieved: the loop is not spinning. */

@@ -44,21 +44,25 @@ static void say_error(
 	        code);
 }
 
-static void say_job(struct zoho_saying *saying, const char *id, const char *state)
+static void say_job(
+        struct zoho_saying *saying, const struct world_job *job, const char *id, const char *state)
 {
+	bool is_of_crm = world->accounts[job->account].is_of_crm;
+
 	buf_clear(&saying->body);
 	buf_addf(&saying->body, "{\"data\":[{\"id\":\"%s\",\"operation\":\"read\",\"state\":%s,",
 	        id, state);
 	if (strcmp(state, "\"COMPLETED\"") == 0)
 		buf_addf(&saying->body,
-		        "\"result\":{\"page\":1,\"count\":20,"
-		        "\"download_url\":\"/bigin/bulk/v2/read/%s/result\","
+		        "\"result\":{\"page\":1,\"count\":20,\"download_url\":\"/%s/read/%s/"
+		        "result\","
 		        "\"per_page\":200000,\"more_records\":false},",
-		        id);
-	buf_adds(&saying->body,
-	        "\"query\":{\"module\":\"Contacts\",\"page\":1},\"created_by\":{\"id\":"
+		        is_of_crm ? WORLD_PATH_CRM : WORLD_PATH_BIGIN, id);
+	buf_addf(&saying->body,
+	        "\"query\":{\"module\":%s,\"page\":1},\"created_by\":{\"id\":"
 	        "\"3652397000000186017\","
-	        "\"name\":\"Patricia Boyle\"},\"created_time\":\"2019-04-01T14:24:04+05:30\"}]}");
+	        "\"name\":\"Patricia Boyle\"},\"created_time\":\"2019-04-01T14:24:04+05:30\"}]}",
+	        is_of_crm ? "{\"api_name\":\"Contacts\"}" : "\"Contacts\"");
 }
 
 static void say_status(struct zoho_saying *saying, const struct world_job *job)
@@ -69,7 +73,7 @@ static void say_status(struct zoho_saying *saying, const struct world_job *job)
 	saying->kind = OBSERVED_STATUS;
 	saying->word = zoho_word_at(job, world->mono_ms + saying->after_ms / 2);
 	snprintf(state, sizeof(state), "\"%s\"", word_text(saying->word));
-	say_job(saying, job->id, state);
+	say_job(saying, job, job->id, state);
 }
 
 static void say_huge(struct zoho_saying *saying)
@@ -86,7 +90,7 @@ static void say_odd_state(struct zoho_saying *saying, const struct world_job *jo
 	        "\"A STATE THAT GOES ON AND ON AND ON, WELL "
 	        "BEYOND THE SIXTY-FOUR CHARACTERS ALLOWED\""};
 
-	say_job(saying, job->id, states[world_below(DICE_ZOHO, ARRAY_LEN(states))]);
+	say_job(saying, job, job->id, states[world_below(DICE_ZOHO, ARRAY_LEN(states))]);
 }
 
 /* An answer that nobody can use; each of them is one that was seen, or that a library lets pass. */
@@ -100,20 +104,20 @@ static void garble(struct zoho_saying *saying, const struct world_job *job)
 
 	saying->status = 200;
 	saying->kind = OBSERVED_GARBLED;
-	say_job(saying, job->id, "\"COMPLETED\"");
+	say_job(saying, job, job->id, "\"COMPLETED\"");
 	switch (lie) {
 	case HAPPENED_CUT_BODY:
 		saying->body.len = world_below(DICE_ZOHO, saying->body.len);
 		saying->body.data[saying->body.len] = '\0';
 		break;
 	case HAPPENED_OTHER_ID:
-		say_job(saying, "3652397000000646004", "\"COMPLETED\"");
+		say_job(saying, job, "3652397000000646004", "\"COMPLETED\"");
 		break;
 	case HAPPENED_ODD_STATE:
 		say_odd_state(saying, job);
 		break;
 	case HAPPENED_STATE_TWICE:
-		say_job(saying, job->id, "\"COMPLETED\",\"state\":\"ADDED\"");
+		say_job(saying, job, job->id, "\"COMPLETED\",\"state\":\"ADDED\"");
 		break;
 	case HAPPENED_CONTENT_TYPE:
 		saying->content_type = "text/plain";
