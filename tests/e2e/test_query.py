@@ -448,7 +448,7 @@ class Waiting(QueryCase):
         self.stage.config({"acme": self.stage.account(["1", "2", "3"])})
         daemon = self.stage.start()
         with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            waiters = [pool.submit(daemon.get, f"/v1/jobs/acme/{i}/wait?timeout=20s")
+            waiters = [pool.submit(daemon.get, f"/v1/jobs/acme/{i}/wait?timeout=10m")
                        for i in ("1", "1", "1", "3")]
             wait_for(waiters[3].done, "the end of 3")
             self.assertEqual(waiters[3].result().json()["state"], "COMPLETED")
