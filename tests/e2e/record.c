@@ -34,14 +34,19 @@ static void write_all(int fd, const char *bytes, size_t len)
 	}
 }
 
-static void copy(int from, int to)
+/* How many bytes there were. */
+static size_t copy(int from, int to)
 {
 	static char block[BLOCK_SIZE];
+	size_t len = 0;
 	ssize_t n;
 
-	while ((n = read(from, block, sizeof(block))) > 0)
+	while ((n = read(from, block, sizeof(block))) > 0) {
 		write_all(to, block, (size_t)n);
+		len += (size_t)n;
+	}
 	must(n == 0, "read");
+	return len;
 }
 
 static const char *variable(const char *name)
@@ -70,7 +75,8 @@ int main(int argc, char **argv)
 	must(from >= 0, environment);
 	to = open(partial, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	must(to >= 0, partial);
-	copy(from, to);
+	/* Of a process that was killed meanwhile nothing is left to read. */
+	must(copy(from, to) > 0, "an empty environment");
 	write_all(to, "\n\n", 2);
 	copy(STDIN_FILENO, to);
 	must(close(to) == 0 && rename(partial, whole) == 0, whole);
