@@ -87,6 +87,25 @@ class Retention(TestCase):
         self.assertEqual((code, lines), (1, []))
         self.assertIn(f"--after {pruned}", said)
 
+    def test_where_reading_may_begin(self):
+        """After the last seq that is pruned: not one of those that are kept is passed over."""
+        daemon = self.start(["1", "2"])
+        daemon.wait_finished(2)
+        self.jobs(["1"])
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: self.status_of(daemon, "2") == 404, "forgetting")
+        self.assertEqual(daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "3"}).status, 201)
+        daemon.wait_finished(2)
+        pruned = daemon.status()["database"]["pruned_through"]
+        self.assertGreater(pruned, 1)
+        for more in ("", "&follow=true"):
+            reply = daemon.get(f"/v1/events?after={pruned - 1}&limit=1{more}")
+            self.assertEqual(reply.status, 410, more)
+            self.assertEqual(reply.json()["pruned_through"], pruned)
+            reply = daemon.get(f"/v1/events?after={pruned}&limit=1{more}")
+            self.assertEqual(reply.status, 200, more)
+            self.assertEqual([event["seq"] for event in reply.lines()], [pruned + 1])
+
     def test_what_is_owed_to_a_hook_stays(self):
         hooks = {"hook": self.stage.hook(then="exit 1\n", retry_first="20ms", retry_max="50ms",
                                          attempts=100000)}

@@ -181,6 +181,10 @@ MUTANTS = [
     Mutant("removal-unseen", "That the database's file is gone is said.",
            "src/store/dir.c", r"return errno != ENOENT;", "return true;",
            "test_life.py Databases.test_removed_under_the_running_daemon"),
+    Mutant("resume-skips-one", "Who reads on after what is pruned misses nothing, or is told so.",
+           "src/daemon/streams.c", r"after < store_pruned_through\(call_store\(call\)\)",
+           "after + 1 < store_pruned_through(call_store(call))",
+           "test_retention.py Retention.test_where_reading_may_begin"),
 ]
 
 
