@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import os
 import pathlib
 import subprocess
 import unittest
@@ -12,7 +13,19 @@ from harness import BUILD, DEADLINE_S, QUIET_S, TOKEN, TestCase, assert_unchange
 N_MANY = 300
 N_STEADY = 20
 N_RELOADS = 6
+N_SECRETS = 30
 STATES = ["ADDED", "IN PROGRESS", "COMPLETED"]
+
+
+def opened_by(pid):
+    """What its descriptors are."""
+    links = []
+    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            links.append(os.readlink(path))
+        except OSError:
+            pass  # closed meanwhile
+    return links
 
 
 class Many(TestCase):
@@ -217,6 +230,30 @@ class Changes(TestCase):
                 self.assertEqual(len({r["token"] for r in self.sim.requests()}), 1)
                 self.put_token(good, 0o600)
                 wait_for(lambda: not daemon.account("acme")["token"]["problem"], "its end")
+
+    def test_secrets_that_are_replaced_again_and_again(self):
+        """Whatever is opened to read one is closed."""
+        stage = self.stage
+        # Its secret is read before anybody finds out that nobody listens there.
+        hooks = {"chat": {"url": "http://127.0.0.1:1/", "secret_file": str(stage.secret("chat", "chat"))}}
+        stage.config({"acme": stage.account(["1"])}, hooks=hooks,
+                     poll={"min_interval": "10ms", "max_interval": "20ms"})
+        daemon = stage.start()
+        wait_for(lambda: self.polls("1"), "its poll")
+        before = opened_by(daemon.pid)
+        for i in range(N_SECRETS):
+            stage.secret("token", f"1000.{i}")
+            stage.secret("chat", f"chat{i}")
+            self.assertEqual(daemon.reload().status, 200)
+            self.assertEqual(daemon.post("/v1/hooks/chat/test").status, 200)
+            wait_for(lambda i=i: len({r["token"] for r in self.sim.requests()}) == 2 + i,
+                     "the new token")
+        after = opened_by(daemon.pid)
+        # Connections come and go.
+        self.assertLess(len(after), len(before) + N_SECRETS // 3)
+        wait_for(lambda: not [path for path in opened_by(daemon.pid)
+                              if path.startswith((f"{stage.dir}/token", f"{stage.dir}/chat"))],
+                 "the secrets' files to be closed")
 
     def put_token(self, text, mode):
         """With its mode from the first moment."""

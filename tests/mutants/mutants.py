@@ -185,6 +185,9 @@ MUTANTS = [
            "src/daemon/streams.c", r"after < store_pruned_through\(call_store\(call\)\)",
            "after + 1 < store_pruned_through(call_store(call))",
            "test_retention.py Retention.test_where_reading_may_begin"),
+    Mutant("secret-left-open", "Reading secrets again and again costs nothing that stays.",
+           "src/daemon/secret.c", r"cleanup\(mem_close_p\) int fd =", "int fd =",
+           "test_reload.py Changes.test_secrets_that_are_replaced_again_and_again"),
 ]
 
 
