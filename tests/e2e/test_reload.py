@@ -125,9 +125,11 @@ class Many(TestCase):
 class Changes(TestCase):
     def setUp(self):
         super().setUp()
-        self.sim = self.stage.sim(script={"jobs": [
+        self.sim = self.stage.sim("--admin", script={"jobs": [
             {"id": "1-9", "life": [{"state": "ADDED"}]},
-            {"id": "10-19", "life": [{"state": "ADDED", "polls": 2}, {"state": "COMPLETED"}]}]})
+            {"id": "10-19", "life": [{"state": "ADDED", "polls": 2}, {"state": "COMPLETED"}]},
+            {"id": "20", "life": [{"state": "ADDED"}],
+             "faults": [{"what": "invalid_token", "times": 1}]}]})
 
     def types(self, daemon, job_id):
         history = daemon.get(f"/v1/jobs/acme/{job_id}/history").json()["events"]
@@ -261,6 +263,19 @@ class Changes(TestCase):
         partial.write_text(text)
         partial.chmod(mode)
         partial.rename(self.stage.dir / "token")
+
+    def test_a_paused_account_is_asked_at_once(self):
+        """What paused it may be mended where nobody here can see that: the next probe is a minute away."""
+        stage = self.stage
+        stage.config({"acme": stage.account(["20"])})
+        daemon = stage.start()
+        wait_for(lambda: daemon.account("acme")["state"] == "paused", "the pause")
+        polls = assert_unchanged(lambda: self.polls("20"), QUIET_S, "polls of a paused account")
+        self.assertEqual(polls, 1)
+        self.assertEqual(daemon.reload().status, 200)
+        wait_for(lambda: daemon.account("acme")["state"] == "ok", "its return",
+                 why=lambda: str(daemon.account("acme")))
+        wait_for(lambda: self.polls("20") > polls + 1, "more polls")
 
     def test_a_new_hook_gets_no_old_events(self):
         stage = self.stage

@@ -188,6 +188,9 @@ MUTANTS = [
     Mutant("secret-left-open", "Reading secrets again and again costs nothing that stays.",
            "src/daemon/secret.c", r"cleanup\(mem_close_p\) int fd =", "int fd =",
            "test_reload.py Changes.test_secrets_that_are_replaced_again_and_again"),
+    Mutant("paused-stays-paused", "A reload has paused accounts asked at once.",
+           "src/daemon/reload.c", r"\tprobe_paused\(daemon\);\n", "\t(void)probe_paused;\n",
+           "test_reload.py Changes.test_a_paused_account_is_asked_at_once"),
 ]
 
 
