@@ -277,6 +277,21 @@ class Changes(TestCase):
                  why=lambda: str(daemon.account("acme")))
         wait_for(lambda: self.polls("20") > polls + 1, "more polls")
 
+    def test_a_job_gets_other_hooks(self):
+        """What the configuration says when it ends counts, not what it said when it began."""
+        stage = self.stage
+        hooks = {name: stage.hook(name) for name in ("first", "second")}
+        stage.config({"acme": stage.account([{"id": "1", "hooks": ["first"]}])}, hooks=hooks)
+        daemon = stage.start()
+        wait_for(lambda: daemon.job("acme", "1")["state"] == "ADDED", "its state")
+        stage.config({"acme": stage.account([{"id": "1", "hooks": ["second"]}])}, hooks=hooks)
+        self.assertEqual(daemon.reload().json()["kept"], 1)
+        self.sim.admin("POST", "/jobs", {"jobs": [{"id": "1", "life": [{"state": "COMPLETED"}]}]})
+        daemon.wait_finished(1)
+        daemon.wait_delivered()
+        assert_unchanged(lambda: len(stage.records()), QUIET_S, "runs")
+        self.assertEqual([record.hook for record in stage.records()], ["second"])
+
     def test_a_new_hook_gets_no_old_events(self):
         stage = self.stage
         stage.config({"acme": stage.account(["10", "11"])}, hooks={"old": stage.hook("old")})

@@ -191,6 +191,11 @@ MUTANTS = [
     Mutant("paused-stays-paused", "A reload has paused accounts asked at once.",
            "src/daemon/reload.c", r"\tprobe_paused\(daemon\);\n", "\t(void)probe_paused;\n",
            "test_reload.py Changes.test_a_paused_account_is_asked_at_once"),
+    Mutant("first-hooks-for-ever", "A job's hooks are those of the configuration in force.",
+           "src/daemon/apply.c", r"\tregistry_set_terms\(registry, tracked, &terms\);\n",
+           "\tif (!registry_terms(registry, tracked).hooks)\n"
+           "\t\tregistry_set_terms(registry, tracked, &terms);\n",
+           "test_reload.py Changes.test_a_job_gets_other_hooks"),
 ]
 
 
