@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 """A hook's attempts and how they end, as the sockets show them."""
 
+import datetime
+import itertools
 import os
+import re
 import unittest
 
 from harness import QUIET_S, assert_unchanged, wait_for
@@ -63,6 +66,31 @@ echo oops >&2
         self.assertEqual(len({r.id for r in self.stage.records() if r.hook == "load"}), 1)
         self.assertEqual(daemon.post(retry).status, 409)
         self.assert_problem(daemon.post("/v1/deliveries/999/retry"), 404)
+
+    def test_how_long_it_waits_between_them(self):
+        """At random, up to twice as long after each (bulkwatch-hooks(7)); one of so many waits longer
+        than half of that."""
+        jobs = [str(1000 + i) for i in range(40)]
+        most = [16, 32, 64, 100, 100]
+        daemon = self.start({"acme": jobs}, hooks={"load": {
+            "exec": ["/bin/false"], "parallel": 64, "attempts": len(most) + 1,
+            "retry_first": f"{most[0]}ms", "retry_max": f"{most[-1]}ms"}})
+        wait_for(lambda: len(self.deliveries(daemon, "?state=dead")) == len(jobs), "their ends")
+        waits = {(int(seq), int(attempt)): int(wait) for attempt, seq, wait in re.findall(
+            r"hook load: attempt (\d+) of event (\d+) .* next in (\d+) ms$", self.stage.log(), re.M)}
+        self.assertEqual(len(waits), len(jobs) * len(most))
+        for n, longest in enumerate(most, 1):
+            these = [wait for (_, attempt), wait in waits.items() if attempt == n]
+            self.assertGreaterEqual(min(these), most[0], n)
+            self.assertLessEqual(max(these), longest, n)
+            self.assertGreater(max(these), longest // 2, n)
+        for delivery in self.deliveries(daemon):
+            began = [datetime.datetime.fromisoformat(attempt["started"])
+                     for attempt in delivery["history"]]
+            for n, (one, next_one) in enumerate(itertools.pairwise(began), 1):
+                # Two clocks, in whole milliseconds.
+                self.assertGreaterEqual((next_one - one) / datetime.timedelta(milliseconds=1),
+                                        waits[delivery["event_seq"], n] - 2)
 
     def test_exit_65_is_for_good(self):
         daemon = self.start({"acme": ["1000"]}, hooks={"load": self.hook_that_fails(9, code=65)})

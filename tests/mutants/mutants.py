@@ -196,6 +196,9 @@ MUTANTS = [
            "\tif (!registry_terms(registry, tracked).hooks)\n"
            "\t\tregistry_set_terms(registry, tracked, &terms);\n",
            "test_reload.py Changes.test_a_job_gets_other_hooks"),
+    Mutant("retry-undoubled", "A hook that fails is tried more and more seldom.",
+           "src/daemon/attempt.c", r"n > 1 \? \(unsigned\)n - 1 : 0", "0",
+           "test_attempts.py Attempts.test_how_long_it_waits_between_them"),
 ]
 
 
