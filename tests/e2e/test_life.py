@@ -12,6 +12,7 @@ import subprocess
 import unittest
 
 from harness import DAEMON, DEADLINE_S, QUIET_S, TestCase, ask, assert_unchanged, children_of, wait_for
+from tracekit import can_trace
 
 USAGE, BAD_DATABASE, BUSY, CONFIG = 2, 65, 69, 78
 CANARY = "1000.canary0canary1canary2canary3canary4.canary5canary6canary7canary8"
@@ -545,12 +546,39 @@ exit 1
                    *(f"/v1/jobs/acme/{i}{more}" for i in "12345" for more in ("", "/history"))]
         said = [daemon.get(target).data.decode() for target in targets]
         said.append(daemon.reload().data.decode())
-        for name in ("cmdline", "environ"):
-            try:
-                said.append(pathlib.Path(f"/proc/{daemon.pid}/{name}").read_text())
-            except PermissionError:
-                pass
+        said.append(pathlib.Path(f"/proc/{daemon.pid}/cmdline").read_text())
+        try:
+            said.append(pathlib.Path(f"/proc/{daemon.pid}/environ").read_text())
+            self.assertEqual(os.geteuid(), 0, "its own user can look into it")
+        except PermissionError:
+            pass
         return "".join(said)
+
+    def test_its_memory_is_shown_to_nobody(self):
+        """Neither dumped nor open to its own user, from before a secret is in it; root sees that by
+        its calls alone."""
+        stage = self.stage
+        reason = can_trace()
+        if reason:
+            print("skipped: " + reason, flush=True)
+            self.skipTest(reason)
+        stage.sim()
+        stage.config({"acme": stage.account(["1"])})
+        trace = stage.dir / "trace"
+        daemon = stage.start(
+            wrapper=["strace", "-D", "-qq", "-o", trace, "-e", "trace=prctl,openat"],
+            # LeakSanitizer wants to trace, too.
+            environment=stage.environment(ASAN_OPTIONS="detect_leaks=0"))
+        daemon.wait_finished(1)
+        self.assert_stops(daemon)
+        calls = trace.read_text().splitlines()
+        of_token = [i for i, call in enumerate(calls) if f'"{stage.dir}/token"' in call]
+        of_dumpable = [i for i, call in enumerate(calls) if "PR_SET_DUMPABLE" in call]
+        if os.geteuid() == 0:  # nobody else's strace can read a path from there on
+            self.assertTrue(of_token)
+        self.assertEqual(len(of_dumpable), 1)
+        self.assertRegex(calls[of_dumpable[0]], r"PR_SET_DUMPABLE, (SUID_DUMP_DISABLE|0)\) += 0$")
+        self.assertTrue(all(i > of_dumpable[0] for i in of_token), calls)
 
     def test_what_a_program_is_born_with(self):
         stage = self.stage

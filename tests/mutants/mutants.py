@@ -199,6 +199,9 @@ MUTANTS = [
     Mutant("retry-undoubled", "A hook that fails is tried more and more seldom.",
            "src/daemon/attempt.c", r"n > 1 \? \(unsigned\)n - 1 : 0", "0",
            "test_attempts.py Attempts.test_how_long_it_waits_between_them"),
+    Mutant("dumpable", "What is in the daemon's memory is shown to nobody.",
+           "src/daemon/main.c", r"\tprctl\(PR_SET_DUMPABLE, 0\);\n", "",
+           "test_life.py Secrets.test_its_memory_is_shown_to_nobody"),
 ]
 
 
