@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """How the daemon starts, refuses to start, reloads and stops; and what it never lets out."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -436,8 +437,16 @@ while ! [ -e "$1/../go" ]; do sleep 0.02; done
     def test_the_drain_has_an_end(self):
         daemon = self.start_waiting_hook(drain_timeout="300ms")
         event = self.stage.records()[0]
-        self.assertEqual(daemon.stop(deadline_s=10), 0, self.stage.log())
+        self.assertEqual(daemon.stop(deadline_s=DEADLINE_S), 0, self.stage.log())
+        took_s = self.said_at("notice: stopped") - self.said_at("notice: stopping")
+        self.assertGreater(took_s, 0.29)
+        self.assertLess(took_s, 5)
         self.check_it_goes_on(event)
+
+    def said_at(self, words):
+        """When the daemon said that, by its own clock."""
+        [line] = [line for line in self.stage.log().splitlines() if words in line]
+        return datetime.datetime.fromisoformat(line.split(" ")[0]).timestamp()
 
     def test_a_stop_cuts_off_a_request_that_hangs(self):
         stage = self.stage

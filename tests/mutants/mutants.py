@@ -202,6 +202,10 @@ MUTANTS = [
     Mutant("dumpable", "What is in the daemon's memory is shown to nobody.",
            "src/daemon/main.c", r"\tprctl\(PR_SET_DUMPABLE, 0\);\n", "",
            "test_life.py Secrets.test_its_memory_is_shown_to_nobody"),
+    Mutant("long-drain", "A stop takes drain_timeout at most, and no seconds more.",
+           "src/daemon/daemon.c", r"now\.mono_ms \+ daemon->config->drain_timeout_ms",
+           "now.mono_ms + 8000 + daemon->config->drain_timeout_ms",
+           "test_life.py Stopping.test_the_drain_has_an_end"),
 ]
 
 
