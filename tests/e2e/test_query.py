@@ -411,6 +411,22 @@ class Events(QueryCase):
                          ("ADDED", "ADDED", "ADDED"))
         self.assertEqual(len(self.stage.records()), 1)
 
+    def test_overdue_is_counted_from_the_first_watch(self):
+        """Over restarts: a job that was watched for so long is overdue as soon as the daemon is back."""
+        daemon = self.start({"acme": ["1", "2"]}, poll={"overdue_after": "1h"})
+        wait_for(lambda: self.polls("1") and self.polls("2"), "polls")
+        self.assert_stops(daemon)
+        connection = sqlite3.connect(self.stage.state_dir / "bulkwatch.db")
+        self.addCleanup(connection.close)
+        with connection:
+            connection.execute("UPDATE job SET watched_since_at = watched_since_at - 3600000 WHERE id = '1'")
+        connection.close()
+        daemon = self.stage.start()
+        wait_for(lambda: daemon.events("&type=job.overdue"), "the event")
+        assert_unchanged(lambda: len(daemon.events("&type=job.overdue")), QUIET_S, "number of events")
+        [event] = daemon.events("&type=job.overdue")
+        self.assertEqual(event["job_id"], "1")
+
     def test_heartbeats(self):
         """Beats go on while nothing happens, so that nobody takes the connection for dead."""
         daemon = self.start({"acme": ["1000"]})

@@ -206,6 +206,9 @@ MUTANTS = [
            "src/daemon/daemon.c", r"now\.mono_ms \+ daemon->config->drain_timeout_ms",
            "now.mono_ms + 8000 + daemon->config->drain_timeout_ms",
            "test_life.py Stopping.test_the_drain_has_an_end"),
+    Mutant("young-again", "overdue_after counts from the first watch, over restarts.",
+           "src/daemon/tracker.c", r"now\.mono_ms - \(age_ms > 0 \? age_ms : 0\)", "now.mono_ms",
+           "test_query.py Events.test_overdue_is_counted_from_the_first_watch"),
 ]
 
 
