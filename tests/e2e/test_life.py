@@ -448,6 +448,25 @@ while ! [ -e "$1/../go" ]; do sleep 0.02; done
         [line] = [line for line in self.stage.log().splitlines() if words in line]
         return datetime.datetime.fromisoformat(line.split(" ")[0]).timestamp()
 
+    def test_a_stop_puts_no_poll_off(self):
+        """What ought to have been asked while nobody was there is asked soon after the next start."""
+        stage = self.stage
+        sim = stage.sim(script={"jobs": [{"id": "*", "life": [{"state": "ADDED"}]}]})
+        stage.config({"acme": stage.account(["1", "2"])}, poll={"max_interval": "1h"})
+        daemon = stage.start()
+        wait_for(lambda: {r["job"] for r in sim.requests()} == {"1", "2"}, "the first polls")
+        self.assert_stops(daemon)
+        connection = sqlite3.connect(stage.state_dir / "bulkwatch.db")
+        self.addCleanup(connection.close)
+        with connection:
+            connection.executescript("".join(f"UPDATE job SET {name} = {name} - 3600000;" for name in (
+                "since_at", "watched_since_at", "last_polled_at", "last_answered_at")))
+        connection.close()
+        polls = len(sim.requests())
+        daemon = stage.start()
+        wait_for(lambda: {r["job"] for r in sim.requests()[polls:]} == {"1", "2"}, "the next polls",
+                 why=lambda: str(daemon.jobs()))
+
     def test_a_stop_cuts_off_a_request_that_hangs(self):
         stage = self.stage
         sim = stage.sim(script={"jobs": [{"id": "1", "faults": [{"what": "hang"}]}]})

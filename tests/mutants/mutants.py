@@ -209,6 +209,10 @@ MUTANTS = [
     Mutant("young-again", "overdue_after counts from the first watch, over restarts.",
            "src/daemon/tracker.c", r"now\.mono_ms - \(age_ms > 0 \? age_ms : 0\)", "now.mono_ms",
            "test_query.py Events.test_overdue_is_counted_from_the_first_watch"),
+    Mutant("late-after-restart", "Never later than max_interval, over restarts too.",
+           "src/daemon/tracker.c", r"return wait_ms > least \? wait_ms : least;",
+           "return 2 * account_of(tracker, tracked)->policy.max_interval_ms + wait_ms + least;",
+           "test_life.py Stopping.test_a_stop_puts_no_poll_off"),
 ]
 
 
