@@ -84,7 +84,7 @@ int store_error_of(struct store *store, int rc)
 	case SQLITE_IOERR:
 		return rc == SQLITE_IOERR_WRITE && is_over_quota(store) ? ERR_FULL : ERR_IO;
 	case SQLITE_READONLY:
-		return -EACCES;
+		return store_dir_write_error(store);
 	case SQLITE_CANTOPEN:
 		return error == EACCES || error == EROFS || error == EPERM ? -error : ERR_IO;
 	default:

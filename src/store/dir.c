@@ -264,6 +264,18 @@ int store_dir_look(struct store *store, struct buf *words)
 	return dir_look_file(store, fd, words);
 }
 
+int store_dir_write_error(const struct store *store)
+{
+	if (faccessat(store->dir_fd, ".", W_OK, AT_EACCESS) != 0 ||
+	        faccessat(store->dir_fd, STORE_DB_NAME, W_OK, AT_EACCESS) != 0)
+		return -errno;
+	/* There need not be one. */
+	if (faccessat(store->dir_fd, STORE_DB_NAME "-wal", W_OK, AT_EACCESS) != 0 &&
+	        errno != ENOENT)
+		return -errno;
+	return ERR_IO;
+}
+
 void store_dir_tidy(struct store *store)
 {
 	if (!store->had_wal && store->dir_fd >= 0 &&

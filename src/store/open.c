@@ -193,11 +193,9 @@ static int open_load(struct store *store, struct buf *words)
 	return r;
 }
 
-/* SQLite reads what it cannot open for writing, whatever the reason. */
 static int open_refuse_readonly(struct store *store, struct buf *words)
 {
-	bool may_be_written = faccessat(store->dir_fd, STORE_DB_NAME, W_OK, AT_EACCESS) == 0;
-	int error = may_be_written ? ERR_IO : -errno;
+	int error = store_dir_write_error(store);
 
 	buf_addf(words, "%s cannot be written: %s", store->path, err_text(error));
 	return error;

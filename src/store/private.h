@@ -154,6 +154,11 @@ int store_dir_lock(struct store *store, struct buf *words);
 void store_dir_tell_holder(struct store *store);
 /* Looks at the database file before SQLite does; makes it, empty, if there is none. */
 int store_dir_look(struct store *store, struct buf *words);
+/*
+ * SQLite reads what it cannot open for writing, whatever the reason: why it cannot. -errno if that
+ * may not be written; else ERR_IO, for a device or a want of descriptors or memory, which passes.
+ */
+int store_dir_write_error(const struct store *store);
 /* After a refused open: an empty -wal that this attempt left behind goes away. */
 void store_dir_tidy(struct store *store);
 void store_dir_close(struct store *store);

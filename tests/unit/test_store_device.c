@@ -5,6 +5,8 @@
  */
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +206,69 @@ END_TEST
 
 /* ---- a SQLite that is not as we ask it to be ---- */
 
+static int (*real_open)(const char *, int, int);
+static bool has_refused;
+
+static int open_for_reading_alone(const char *name, int flags, int mode)
+{
+	size_t len = strlen(name);
+
+	if (!has_refused && len > 4 && strcmp(name + len - 4, "-wal") == 0 &&
+	        (flags & O_ACCMODE) == O_RDWR) {
+		has_refused = true;
+		errno = EMFILE;
+		return -1;
+	}
+	return real_open(name, flags, mode);
+}
+
+/* As a start leaves it that was killed before the first table was there. */
+static void leave_unmade_database(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		static sqlite3 *db;
+
+		if (sqlite3_open(path(STORE_DB_NAME), &db) != SQLITE_OK ||
+		        sqlite3_exec(db,
+		                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; "
+		                "CREATE TABLE t (x); DROP TABLE t",
+		                NULL, NULL, NULL) != SQLITE_OK)
+			_exit(1);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_int_eq(access(path(STORE_DB_NAME "-wal"), F_OK), 0);
+}
+
+/* A start that found no descriptor for the log while it made the database: SQLite reads the one of
+ * the start before it, which was killed, and then may not write. */
+START_TEST(a_log_that_opens_for_reading_alone_is_no_permission)
+{
+	sqlite3_vfs *unix_vfs = sqlite3_vfs_find("unix");
+	struct buf words = {0};
+	struct store *store;
+
+	storekit_dir_remove(dir);
+	storekit_dir_make(dir);
+	leave_unmade_database();
+	real_open = (int (*)(const char *, int, int))unix_vfs->xGetSystemCall(unix_vfs, "open");
+	unix_vfs->xSetSystemCall(unix_vfs, "open", (sqlite3_syscall_ptr)open_for_reading_alone);
+	has_refused = false;
+	ck_assert_int_eq(store_open(dir, &store, &words), ERR_IO);
+	unix_vfs->xSetSystemCall(unix_vfs, "open", NULL);
+	ck_assert(has_refused);
+	buf_deinit(&words);
+	store = storekit_open(dir);
+	ck_assert_int_eq(store_last_seq(store), 0);
+	store_close(store);
+}
+END_TEST
+
 START_TEST(settings_are_read_back)
 {
 	struct buf words = {0};
@@ -398,6 +463,7 @@ int main(void)
 	tcase_add_loop_test(tcase, each_read_fails, 0, (int)ARRAY_LEN(devices));
 	tcase_add_loop_test(tcase, each_opening_fails, 0, (int)ARRAY_LEN(openings));
 	tcase_add_test(tcase, a_database_that_opens_for_reading_alone_is_refused);
+	tcase_add_test(tcase, a_log_that_opens_for_reading_alone_is_no_permission);
 	tcase_add_test(tcase, settings_are_read_back);
 	tcase_add_test(tcase, an_old_fault_makes_a_quota_doubtful);
 	tcase_add_test(tcase, no_room_is_looked_for_on_a_device_that_fails);
