@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "clients_private.h"
+#include "daemon/journal.h"
+#include "evidence.h"
 #include "util/buf.h"
 #include "util/hash.h"
 #include "util/log.h"
@@ -250,6 +252,31 @@ static void judge_accounts(const struct json *json)
 	}
 }
 
+/* What waits for a commit is nobody's business, nor what was only tried. */
+static void judge_deliveries(const struct json *json)
+{
+	const struct json_node *list = json_get(json, json_root(json), "deliveries");
+
+	for (const struct json_node *d = json_first(json, list); d; d = json_next(json, d)) {
+		const char *hook = json_get_string(json, d, "hook");
+		const struct seen_delivery *known;
+		int64_t seq = 0;
+
+		json_get_integer(json, d, "event_seq", &seq);
+		known = evidence_find_delivery(seq, world_find_hook(hook));
+		if (!known)
+			world_fail("a delivery of event %" PRId64
+			           " to hook %s is told of, which is not committed",
+			        seq, hook);
+		if (!str_is_equal(
+		            json_get_string(json, d, "state"), delivery_state_name(known->state)))
+			world_fail("the delivery of event %" PRId64
+			           " to hook %s is said to be %s, what is committed is %s",
+			        seq, hook, json_get_string(json, d, "state"),
+			        delivery_state_name(known->state));
+	}
+}
+
 static void judge_answer(const struct asker *from, int status, const char *body, size_t len)
 {
 	cleanup(json_free_p) struct json *json = NULL;
@@ -276,6 +303,8 @@ static void judge_answer(const struct asker *from, int status, const char *body,
 		judge_history(json, from->job);
 	} else if (from->wish == WISH_ACCOUNTS) {
 		judge_accounts(json);
+	} else if (from->wish == WISH_DELIVERIES) {
+		judge_deliveries(json);
 	} else if (from->wish == WISH_LIST) {
 		const struct json_node *list = json_get(json, json_root(json), "jobs");
 
@@ -330,7 +359,7 @@ void asker_ask(struct asker *from, const char *door, const char *method, const c
 
 static char *target_of(const struct asker *from)
 {
-	static const char *const paths[] = {"/v1/status", "/v1/hooks", "/v1/deliveries"};
+	static const char *const paths[] = {"/v1/status", "/v1/hooks"};
 	const struct world_job *job = &world->jobs[from->job];
 	const char *account = world->accounts[job->account].name;
 
@@ -339,6 +368,8 @@ static char *target_of(const struct asker *from)
 		return mem_strdup("/v1/jobs?limit=1000");
 	case WISH_ACCOUNTS:
 		return mem_strdup("/v1/accounts");
+	case WISH_DELIVERIES:
+		return mem_strdup("/v1/deliveries");
 	case WISH_OTHER:
 		return mem_strdup(paths[world_below(DICE_CLIENTS, ARRAY_LEN(paths))]);
 	case WISH_HISTORY:
@@ -348,6 +379,13 @@ static char *target_of(const struct asker *from)
 	default:
 		return mem_printf("/v1/jobs/%s/%s", account, job->id);
 	}
+}
+
+void clients_come_soon(void)
+{
+	if (are_here && !asker.is_waiting && world_chance(DICE_CLIENTS, 0.2))
+		fake_alarm_set(asker.loop, &asker.alarm,
+		        world->mono_ms + world_between(DICE_CLIENTS, 0, JOURNAL_SPACING_MS));
 }
 
 static void asker_on_alarm(void *arg)

@@ -12,6 +12,7 @@ enum wish {
 	WISH_WAIT,
 	WISH_LIST,
 	WISH_ACCOUNTS,
+	WISH_DELIVERIES,
 	WISH_OTHER,
 	WISH_FORBIDDEN, /* a change, at the door for questions */
 	/* changes */

@@ -11,7 +11,7 @@
 enum {
 	DRAIN_MAX_MS = 31 * 1000, /* drain_timeout, and a turn */
 	SETTLED_MS = 60 * 60 * 1000,
-	MEMORY_GROWTH_MAX = 4 * 1024 * 1024,
+	MEMORY_GROWTH_MAX = 1536 * 1024,
 };
 
 void evidence_new_life(void)

@@ -66,6 +66,8 @@ void fake_request_read(struct listen_request *request, size_t n);
 
 void clients_begin(struct loop *loop);
 void clients_end(void);
+/* Something was written, which waits for its commit: now and then somebody asks before that. */
+void clients_come_soon(void);
 /* All readers have all events. */
 bool clients_are_done(void);
 

@@ -63,6 +63,8 @@ static const struct {
         [PLANT_UNQUEUED_RETRY] = {"unqueued-retry", {"is given to hook", "waits for hook"}},
         [PLANT_REPLAY_GAP] = {"replay-gap", {"is left out of what hook"}},
         [PLANT_REPLAY_TOO_MUCH] = {"replay-too-much", {"which nobody asked for"}},
+        [PLANT_UNSETTLED] = {"unsettled",
+                {"is told of, which is not committed", "what is committed is"}},
         [PLANT_UNSIGNED] = {"unsigned", {"goes out unsigned"}},
         [PLANT_OTHER_SIGNATURE] = {"other-signature", {"is not signed as it should be"}},
         [PLANT_CALL_OTHER_ID] = {"call-other-id", {"reaches a receiver under the id"}},

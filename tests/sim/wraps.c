@@ -12,6 +12,7 @@
 #include "daemon/control.h"
 #include "daemon/hooks.h"
 #include "evidence.h"
+#include "fake.h"
 #include "plant.h"
 #include "store/store.h"
 #include "util/clock.h"
@@ -116,6 +117,7 @@ int __wrap_store_event_append(struct store *store, struct store_event *event)
 	int r = __real_store_event_append(store, event);
 
 	n_uncommitted += r == 0;
+	clients_come_soon();
 	if (r == 0)
 		evidence_event(event);
 	if (r == 0 && plant_is(PLANT_DUPLICATE_EVENT) && event->type == EVENT_JOB_COMPLETED) {

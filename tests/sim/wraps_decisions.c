@@ -57,6 +57,8 @@ int64_t __real_hooks_next_mono(const struct hooks *hooks);
 int64_t __wrap_hooks_next_mono(const struct hooks *hooks);
 int __real_hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
 int __wrap_hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
+void __real_journal_settle(struct journal *journal);
+void __wrap_journal_settle(struct journal *journal);
 void __real_hooks_queue(struct hooks *hooks, struct chain *chain);
 void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain);
 
@@ -166,6 +168,13 @@ void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain)
 
 	if (!plant_is(PLANT_UNQUEUED_RETRY) || !first || first->is_claimed || first->attempts == 0)
 		__real_hooks_queue(hooks, chain);
+}
+
+/* Whoever asks reads what is not committed yet. */
+void __wrap_journal_settle(struct journal *journal)
+{
+	if (!plant_is(PLANT_UNSETTLED))
+		__real_journal_settle(journal);
 }
 
 int __wrap_hooks_replay(struct hooks *hooks, const struct replay_wish *wish)
