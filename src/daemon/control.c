@@ -296,9 +296,11 @@ static void dispatch(void *arg, struct listen_request *request, enum desk_queue 
 	char allowed[64] = "";
 	bool is_for_admin = false;
 
-	journal_settle(control->context.tracker->journal);
 	if (method == LISTEN_HEAD)
 		method = LISTEN_GET;
+	/* Changes may share their commit; what was only written is shown to nobody. */
+	if (method == LISTEN_GET)
+		journal_settle(control->context.tracker->journal);
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		const struct route *route = &routes[i];
 		static const char *const names[] = {[LISTEN_GET] = "GET, HEAD",

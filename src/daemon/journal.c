@@ -263,7 +263,7 @@ int journal_end_turn(struct journal *journal)
 
 void journal_settle(struct journal *journal)
 {
-	if (!journal->is_waiting || journal->fatal)
+	if (journal->fatal || (!journal->is_waiting && !store_is_dirty(journal->store)))
 		return;
 	journal->fatal = journal_commit(journal);
 	if (journal->fatal)

@@ -78,6 +78,7 @@ bool journal_append(struct journal *journal, struct store_event *event, const ui
 int journal_commit(struct journal *journal);
 /* The turn's end: the same, unless it is too soon and the batch can wait. */
 int journal_end_turn(struct journal *journal);
-/* Before somebody reads the store for others, or wants it without a transaction: commits what waits
- * from earlier turns. An error is returned by the end of this turn or of the next one. */
+/* Before somebody reads the store for others, or wants it without a transaction: commits what was
+ * written so far, in this turn or earlier ones. An error is returned by the end of this turn or of
+ * the next one. */
 void journal_settle(struct journal *journal);
