@@ -110,7 +110,7 @@ static int copy_some(struct backup *backup)
 	struct journal *journal = backup->backups->control->context.tracker->journal;
 	int64_t until_mono_ms = clock_now().mono_ms + COPY_MS_PER_TURN;
 
-	journal_settle(journal); /* an open transaction would hold it up */
+	journal_settle_all(journal); /* an open transaction would hold it up */
 	int r = backup->copy ? 1 : copy_begin(backup);
 
 	/* The room that it takes is given back to what cannot do without. */

@@ -298,8 +298,10 @@ static void dispatch(void *arg, struct listen_request *request, enum desk_queue 
 
 	if (method == LISTEN_HEAD)
 		method = LISTEN_GET;
-	/* Changes may share their commit; what was only written is shown to nobody. */
+	/* Changes of one turn share their commit; what is not committed is shown to nobody. */
 	if (method == LISTEN_GET)
+		journal_settle_all(control->context.tracker->journal);
+	else
 		journal_settle(control->context.tracker->journal);
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		const struct route *route = &routes[i];

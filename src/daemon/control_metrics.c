@@ -450,7 +450,7 @@ void control_write_metrics(const struct control *control, struct buf *out)
 	        .now = loop_now(control->context.loop),
 	};
 
-	journal_settle(control->context.tracker->journal);
+	journal_settle_all(control->context.tracker->journal);
 	collect_hooks(&page);
 	put_jobs(&page);
 	put_events(&page);

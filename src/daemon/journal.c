@@ -261,11 +261,23 @@ int journal_end_turn(struct journal *journal)
 	return 0;
 }
 
-void journal_settle(struct journal *journal)
+static void commit_early(struct journal *journal)
 {
-	if (journal->fatal || (!journal->is_waiting && !store_is_dirty(journal->store)))
+	if (journal->fatal)
 		return;
 	journal->fatal = journal_commit(journal);
 	if (journal->fatal)
 		loop_wake(journal->loop);
+}
+
+void journal_settle(struct journal *journal)
+{
+	if (journal->is_waiting)
+		commit_early(journal);
+}
+
+void journal_settle_all(struct journal *journal)
+{
+	if (journal->is_waiting || store_is_dirty(journal->store))
+		commit_early(journal);
 }

@@ -6,7 +6,7 @@
  * A commit costs as much as dozens of polls. So one that holds nothing but what polls brought
  * (journal_change.can_wait) comes no sooner than JOURNAL_SPACING_MS after the one before: the first
  * after a quiet time is not delayed, the many of a busy time share theirs. Until then nothing of it
- * is told, and nobody reads what is not on disk (journal_settle).
+ * is told, and nobody reads what is not on disk (journal_settle_all).
  *
  * A full disk undoes the whole batch: every change is told so, nothing of it was announced, and
  * writing stops until there is room again (journal_is_full). An I/O error is fatal (journal_commit
@@ -78,7 +78,9 @@ bool journal_append(struct journal *journal, struct store_event *event, const ui
 int journal_commit(struct journal *journal);
 /* The turn's end: the same, unless it is too soon and the batch can wait. */
 int journal_end_turn(struct journal *journal);
-/* Before somebody reads the store for others, or wants it without a transaction: commits what was
- * written so far, in this turn or earlier ones. An error is returned by the end of this turn or of
- * the next one. */
+/* Before a change: commits what waits from earlier turns, which could be of the same job. An error
+ * is returned by the end of this turn or of the next one. */
 void journal_settle(struct journal *journal);
+/* Before somebody reads the store for others, or wants it without a transaction: what this turn
+ * wrote so far, too. */
+void journal_settle_all(struct journal *journal);

@@ -243,7 +243,7 @@ void waiters_look(struct waiters *waiters)
 	size_t n = 0;
 
 	if (waiters->over || heap_first_key(&waiters->deadlines) <= mono_ms)
-		journal_settle(waiters->control->context.tracker->journal);
+		journal_settle_all(waiters->control->context.tracker->journal);
 	while (waiters->over && n < ANSWERS_PER_TURN) {
 		struct group *group = waiters->over;
 

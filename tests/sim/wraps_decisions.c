@@ -57,8 +57,8 @@ int64_t __real_hooks_next_mono(const struct hooks *hooks);
 int64_t __wrap_hooks_next_mono(const struct hooks *hooks);
 int __real_hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
 int __wrap_hooks_replay(struct hooks *hooks, const struct replay_wish *wish);
-void __real_journal_settle(struct journal *journal);
-void __wrap_journal_settle(struct journal *journal);
+void __real_journal_settle_all(struct journal *journal);
+void __wrap_journal_settle_all(struct journal *journal);
 void __real_hooks_queue(struct hooks *hooks, struct chain *chain);
 void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain);
 
@@ -171,10 +171,10 @@ void __wrap_hooks_queue(struct hooks *hooks, struct chain *chain)
 }
 
 /* Whoever asks reads what is not committed yet. */
-void __wrap_journal_settle(struct journal *journal)
+void __wrap_journal_settle_all(struct journal *journal)
 {
 	if (!plant_is(PLANT_UNSETTLED))
-		__real_journal_settle(journal);
+		__real_journal_settle_all(journal);
 }
 
 int __wrap_hooks_replay(struct hooks *hooks, const struct replay_wish *wish)

@@ -181,13 +181,26 @@ START_TEST(test_nobody_reads_before)
 	write_event(true);
 	end_turn();
 	assert_told(1, 1);
-	journal_settle(journal);
+	journal_settle_all(journal);
 	assert_told(2, 2);
 	write_event(true);
-	journal_settle(journal); /* of this turn */
+	journal_settle_all(journal); /* of this turn */
 	assert_told(3, 3);
 	end_turn();
 	assert_told(3, 3);
+}
+END_TEST
+
+/* A change would find the job of that event in the middle of another. */
+START_TEST(test_what_waits_holds_no_change_up)
+{
+	write_event(true);
+	journal_settle(journal); /* of this turn: it has its end before it */
+	assert_told(1, 1);
+	end_turn();
+	assert_told(1, 1);
+	journal_settle(journal);
+	assert_told(2, 2);
 }
 END_TEST
 
@@ -236,6 +249,7 @@ int main(void)
 	tcase_add_test(tcase, test_after_a_quiet_time_at_once);
 	tcase_add_test(tcase, test_what_is_waited_for_takes_all_along);
 	tcase_add_test(tcase, test_nobody_reads_before);
+	tcase_add_test(tcase, test_what_waits_holds_no_change_up);
 	tcase_add_test(tcase, test_an_error_of_settling_is_not_forgotten);
 	tcase_add_test(tcase, test_an_error_ends_the_waiting);
 	suite_add_tcase(suite, tcase);
