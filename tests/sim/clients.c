@@ -383,7 +383,8 @@ static char *target_of(const struct asker *from)
 
 void clients_come_soon(void)
 {
-	if (are_here && !asker.is_waiting && world_chance(DICE_CLIENTS, 0.2))
+	if (are_here && world_has(KIND_CLIENTS) && !asker.is_waiting &&
+	        world_chance(DICE_CLIENTS, 0.2))
 		fake_alarm_set(asker.loop, &asker.alarm,
 		        world->mono_ms + world_between(DICE_CLIENTS, 0, JOURNAL_SPACING_MS));
 }

@@ -5,7 +5,7 @@
 
 static enum plant planted = PLANT_NONE;
 
-enum { WORDS_MAX = 7 };
+enum { WORDS_MAX = 8 };
 
 /* Words of which the failure must have some. */
 static const struct {
@@ -30,7 +30,8 @@ static const struct {
         [PLANT_STREAM_GAP] = {"stream-gap", {"had event"}},
         [PLANT_STREAM_REPEATS] = {"stream-repeats", {"had event"}},
         [PLANT_FORGOTTEN_DELIVERY] = {"forgotten-delivery",
-                {"was committed as delivered", "is delivered already, yet given once more"}},
+                {"was committed as delivered", "is delivered already, yet given once more",
+                        "what is committed is"}},
         [PLANT_OUT_OF_ORDER] = {"out-of-order", {"of the same job is done"}},
         [PLANT_NO_SYNC] = {"no-sync", {"but are not on disk", "the database",
                                               "the daemon ended with 65", "comes in its place"}},
@@ -41,13 +42,13 @@ static const struct {
         [PLANT_FULL_DISK_IGNORED] = {"full-disk-ignored",
                 {"are recorded", "not committed", "of the same job is done",
                         "the daemon ended with 65", "the daemon ended with 70", "is claimed for",
-                        "twice in one attempt"}},
+                        "twice in one attempt", "what is committed is"}},
         [PLANT_NO_CLAIM] = {"no-claim", {"the claim is not committed"}},
         [PLANT_RECORD_DROPPED] = {"record-dropped",
                 {"of the same job is done", "it does not come to an end"}},
         [PLANT_SPLIT_COMMIT] = {"split-commit", {"is committed with deliveries to hooks 0"}},
         [PLANT_NO_RECOVERY] = {"no-recovery",
-                {"of the same job is done", "it does not come to an end"}},
+                {"of the same job is done", "it does not come to an end", "what is committed is"}},
         [PLANT_SEQ_REUSED] = {"seq-reused",
                 {" follows ", "is not what was committed", "were announced, but are not on disk"}},
         [PLANT_BLOCKING] = {"blocking", {"though nothing stands in its way"}},
