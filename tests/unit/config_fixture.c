@@ -147,6 +147,17 @@ int config_fixture_load(const struct config_fixture *f, const char *name, enum c
 	return config_load(path, use, config, problems);
 }
 
+struct config *config_fixture_take(const struct config_fixture *f, const char *text)
+{
+	struct config_problems problems = {0};
+	struct config *config = NULL;
+
+	config_fixture_write(f, "right.yaml", text, strlen(text), 0600);
+	ck_assert_int_eq(config_fixture_load(f, "right.yaml", CONFIG_RUN, &config, &problems), 0);
+	config_problems_deinit(&problems);
+	return config;
+}
+
 void config_fixture_print(
         const struct config_fixture *f, const struct config_problems *problems, struct buf *out)
 {

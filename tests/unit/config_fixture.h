@@ -31,6 +31,8 @@ void config_fixture_copy_data(const struct config_fixture *f);
 /* config_load() of a file of the directory, named by its whole path. */
 int config_fixture_load(const struct config_fixture *f, const char *name, enum config_use use,
         struct config **config, struct config_problems *problems);
+/* A configuration of this text, which has no problem: config_free() it. */
+struct config *config_fixture_take(const struct config_fixture *f, const char *text);
 /* The messages, with paths relative to the directory. */
 void config_fixture_print(
         const struct config_fixture *f, const struct config_problems *problems, struct buf *out);

@@ -2,6 +2,7 @@
 
 #include <check.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/mem.h"
 
@@ -105,4 +106,20 @@ const struct http_answer *httpkit_ask(struct httpkit *kit, const char *path)
 	ck_assert(netkit_run(&kit->net, httpkit_has_answers, kit));
 	ck_assert_uint_eq(kit->got[kit->n - 1].owner, kit->n);
 	return &kit->got[kit->n - 1].answer;
+}
+
+struct http_answer httpkit_json(int status, const char *body)
+{
+	return (struct http_answer){
+	        .status = status,
+	        .message = "",
+	        .body = body,
+	        .len = strlen(body),
+	        .content_type = "application/json;charset=UTF-8",
+	        .retry_after_s = -1,
+	        .credits_remaining = -1,
+	        .date_wall_ms = -1,
+	        .headers = "",
+	        .n_sent = 1,
+	};
 }

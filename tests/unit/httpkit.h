@@ -50,3 +50,6 @@ int httpkit_submit_to(struct httpkit *kit, struct http_host *host, const char *u
 void httpkit_submit(struct httpkit *kit, const char *path, uint64_t owner);
 /* One such request and its answer. */
 const struct http_answer *httpkit_ask(struct httpkit *kit, const char *path);
+
+/* What Zoho's servers say, by hand, sent once; body is borrowed. */
+struct http_answer httpkit_json(int status, const char *body);

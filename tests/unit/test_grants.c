@@ -5,11 +5,11 @@
  */
 #include <check.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "config_fixture.h"
 #include "core/refresh.h"
 #include "daemon/token.h"
+#include "httpkit.h"
 #include "netkit.h"
 
 int __wrap_http_submit(struct http_host *host, const struct http_request *request,
@@ -55,18 +55,7 @@ static void give_token(void)
 	static const char body[] =
 	        "{\"access_token\":\"1000.a\",\"api_domain\":\"http://127.0.0.1:1\","
 	        "\"token_type\":\"Bearer\",\"expires_in\":3600}";
-	struct http_answer answer = {
-	        .status = 200,
-	        .message = "",
-	        .body = body,
-	        .len = strlen(body),
-	        .content_type = "application/json;charset=UTF-8",
-	        .retry_after_s = -1,
-	        .credits_remaining = -1,
-	        .date_wall_ms = -1,
-	        .headers = "",
-	        .n_sent = 1,
-	};
+	struct http_answer answer = httpkit_json(200, body);
 
 	last_request.fn(last_request.arg, last_request.owner, &answer);
 }

@@ -12,6 +12,7 @@
 #include "daemon/ledger.h"
 #include "daemon/poller.h"
 #include "daemon/thrift.h"
+#include "httpkit.h"
 #include "netkit.h"
 #include "storekit.h"
 #include "util/mem.h"
@@ -74,20 +75,10 @@ static unsigned n_sent;
 
 static void answer(size_t i, int status, const char *body, int64_t duration_ms)
 {
-	struct http_answer answer = {
-	        .status = status,
-	        .message = "",
-	        .body = body,
-	        .len = strlen(body),
-	        .content_type = "application/json;charset=UTF-8",
-	        .retry_after_s = -1,
-	        .credits_remaining = -1,
-	        .date_wall_ms = -1,
-	        .duration_ms = duration_ms,
-	        .headers = "",
-	        .n_sent = n_sent,
-	};
+	struct http_answer answer = httpkit_json(status, body);
 
+	answer.duration_ms = duration_ms;
+	answer.n_sent = n_sent;
 	requests[i].fn(requests[i].arg, requests[i].owner, &answer);
 }
 
@@ -105,17 +96,12 @@ static const char config_text[] =
 
 static void apply_config(const char *datacenter_of_ready)
 {
-	struct config_problems problems = {0};
 	cleanup(mem_free_p) char *text = mem_printf(config_text, datacenter_of_ready);
 	cleanup(buf_deinit) struct buf words = {0};
-	struct config *config = NULL;
+	struct config *config = config_fixture_take(&fixture, text);
 
-	config_fixture_write(&fixture, "poller.yaml", text, strlen(text), 0600);
-	ck_assert_int_eq(
-	        config_fixture_load(&fixture, "poller.yaml", CONFIG_RUN, &config, &problems), 0);
 	hooks_apply(tracker.hooks, config);
 	ck_assert_int_eq(accounts_apply(tracker.accounts, config, tracker.hooks, &words), 0);
-	config_problems_deinit(&problems);
 	config_free(config);
 }
 

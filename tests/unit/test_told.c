@@ -60,16 +60,11 @@ static void apply_config(void)
 {
 	static const char text[] = "accounts:\n"
 	                           "  acme: {datacenter: eu, access_token_file: token}\n";
-	struct config_problems problems = {0};
 	cleanup(buf_deinit) struct buf words = {0};
-	struct config *config = NULL;
+	struct config *config = config_fixture_take(&fixture, text);
 
-	config_fixture_write(&fixture, "told.yaml", text, strlen(text), 0600);
-	ck_assert_int_eq(
-	        config_fixture_load(&fixture, "told.yaml", CONFIG_RUN, &config, &problems), 0);
 	hooks_apply(tracker.hooks, config);
 	ck_assert_int_eq(accounts_apply(tracker.accounts, config, tracker.hooks, &words), 0);
-	config_problems_deinit(&problems);
 	config_free(config);
 }
 
