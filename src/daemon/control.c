@@ -299,10 +299,12 @@ static void dispatch(void *arg, struct listen_request *request, enum desk_queue 
 	if (method == LISTEN_HEAD)
 		method = LISTEN_GET;
 	/* Changes of one turn share their commit; what is not committed is shown to nobody. */
-	if (method == LISTEN_GET)
+	if (method == LISTEN_GET) {
+		tracker_tell_accounts(control->context.tracker);
 		journal_settle_all(control->context.tracker->journal);
-	else
+	} else {
 		journal_settle(control->context.tracker->journal);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
 		const struct route *route = &routes[i];
 		static const char *const names[] = {[LISTEN_GET] = "GET, HEAD",

@@ -294,7 +294,10 @@ static void pause_account(
 	count_gate(account, change);
 	log_gate(account, change, before);
 	look_at_secrets_soon(poller);
-	poller->tracker->has_account_news |= change != GATE_SAME;
+	if (change == GATE_SAME)
+		return;
+	poller->tracker->has_account_news = true;
+	loop_wake(poller->loop); /* this turn's commit may be over: the next one tells it */
 }
 
 static void move_gate(

@@ -103,7 +103,7 @@ class Cut(unittest.TestCase):
         self.find("failed-sync-is-success", ["fdatasync"], "it ended with 0, not", whats=["EIO"])
 
     def test_what_a_full_disk_took_back_and_is_told_is_seen(self):
-        """Memory goes on from what the disk does not know: an id that is given twice may have sanitizers complain."""
+        """Memory goes on from what the disk does not know, and may come to what sanitizers complain of."""
         self.find("full-is-success", ["pwrite64"], FORGOTTEN + "|hangs|vain|ended with 65|a program is broken",
                   whats=["ENOSPC"])
 

@@ -23,6 +23,7 @@ int __wrap_http_submit(struct http_host *host, const struct http_request *reques
         http_answer_fn *fn, void *arg, uint64_t owner);
 struct now __wrap_loop_now(const struct loop *loop);
 int64_t __wrap_loop_turn_us(const struct loop *loop);
+void __wrap_loop_wake(struct loop *loop);
 
 static struct config_fixture fixture;
 static char dir[STOREKIT_PATH_SIZE];
@@ -48,6 +49,14 @@ int64_t __wrap_loop_turn_us(const struct loop *loop)
 {
 	(void)loop;
 	return turn_us;
+}
+
+static bool is_woken;
+
+void __wrap_loop_wake(struct loop *loop)
+{
+	(void)loop;
+	is_woken = true;
 }
 
 static struct request {
@@ -259,12 +268,35 @@ START_TEST(test_where_it_was_says_nothing_of_where_it_is)
 }
 END_TEST
 
+/* That shows after the turn's commit, when a token is wanted: it is not told whenever something
+ * else wakes the daemon, but in the next turn, which begins at once. */
+START_TEST(test_a_pause_that_shows_late_in_a_turn_is_told_at_once)
+{
+	const struct account *account = watch("makes", "1000");
+
+	end_turns();
+	assert_sent(0, "http://127.0.0.1:2/oauth/v2/token");
+	answer(0, 200,
+	        "{\"access_token\":\"1000.a\",\"api_domain\":\"http://127.0.0.1:9\","
+	        "\"token_type\":\"Bearer\",\"expires_in\":3600}",
+	        20);
+	is_woken = false;
+	poller_dispatch(poller);
+	ck_assert_int_eq(account->gate.state, GATE_PAUSED);
+	ck_assert(is_woken);
+	tracker_tell_accounts(&tracker);
+	ck_assert_int_eq(journal_commit(tracker.journal), 0);
+	ck_assert(account->is_pause_told);
+}
+END_TEST
+
 static void add_tests(TCase *tests)
 {
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, test_a_refused_token_shows_that_the_data_center_is_there);
 	tcase_add_test(tests, test_never_sooner_than_min_interval);
 	tcase_add_test(tests, test_what_was_sent_twice_is_charged_twice);
+	tcase_add_test(tests, test_a_pause_that_shows_late_in_a_turn_is_told_at_once);
 	tcase_add_test(tests, test_where_it_was_says_nothing_of_where_it_is);
 }
 
