@@ -383,10 +383,12 @@ static char *target_of(const struct asker *from)
 
 void clients_come_soon(void)
 {
-	if (are_here && world_has(KIND_CLIENTS) && !asker.is_waiting &&
-	        world_chance(DICE_CLIENTS, 0.2))
-		fake_alarm_set(asker.loop, &asker.alarm,
-		        world->mono_ms + world_between(DICE_CLIENTS, 0, JOURNAL_SPACING_MS));
+	if (!are_here || !world_has(KIND_CLIENTS) || asker.is_waiting ||
+	        !world_chance(DICE_CLIENTS, 0.4))
+		return;
+	asker.is_curious = true;
+	fake_alarm_set(asker.loop, &asker.alarm,
+	        world->mono_ms + world_between(DICE_CLIENTS, 0, JOURNAL_SPACING_MS));
 }
 
 static void asker_on_alarm(void *arg)
@@ -404,7 +406,10 @@ static void asker_on_alarm(void *arg)
 		return;
 	}
 	from->job = (int)world_below(DICE_CLIENTS, world->n_jobs);
-	from->wish = (enum wish)world_below(DICE_CLIENTS, WISH_FORBIDDEN + 1);
+	from->wish = from->is_curious && world_chance(DICE_CLIENTS, 0.8)
+	                     ? WISH_DELIVERIES
+	                     : (enum wish)world_below(DICE_CLIENTS, WISH_FORBIDDEN + 1);
+	from->is_curious = false;
 	cleanup(mem_free_p) char *target = target_of(from);
 	bool is_forbidden = from->wish == WISH_FORBIDDEN;
 

@@ -36,6 +36,7 @@ struct asker {
 	int64_t since, through;
 	int variant;
 	bool is_waiting;
+	bool is_curious; /* came for what was just written */
 };
 
 typedef void asker_reply_fn(void *arg, int status, const char *body, size_t len);

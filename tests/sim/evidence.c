@@ -95,12 +95,12 @@ void evidence_reload(int from, int to)
 
 void evidence_look_at_stop(void)
 {
-	int64_t since_ms = world->mono_ms - world->told_to_stop_mono_ms;
+	int64_t told_ms = world->told_to_stop_mono_ms, woken_ms = world->woken_mono_ms;
 
-	if (world->was_told_to_stop && since_ms > DRAIN_MAX_MS &&
-	        world->woken_mono_ms < world->told_to_stop_mono_ms)
-		world_fail(
-		        "it still runs %" PRId64 " s after it was told to stop", since_ms / 1000);
+	if (world->was_told_to_stop &&
+	        world->mono_ms - (told_ms > woken_ms ? told_ms : woken_ms) > DRAIN_MAX_MS)
+		world_fail("it still runs %" PRId64 " s after it was told to stop",
+		        (world->mono_ms - told_ms) / 1000);
 }
 
 /* What is kept after an hour is what this world needs, but for growing caches. */

@@ -19,10 +19,10 @@ enum {
 
 /* ---- the disk, and data centers ---- */
 
-/* None at all in one history of two. */
+/* None at all in three histories of ten. */
 static void make_fullness(void)
 {
-	if (world_has(KIND_FULL) && world_chance(DICE_SCENARIO, 0.5))
+	if (world_has(KIND_FULL) && world_chance(DICE_SCENARIO, 0.7))
 		world->n_fullness =
 		        scenario_make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL, 0);
 }

@@ -255,12 +255,14 @@ static void say_of_job(struct zoho_saying *saying, struct world_job *job)
 	job->is_unknown = is_unknown;
 }
 
-/* One in twenty takes some time, and another one up to all that it has. */
-static int64_t latency_ms(int64_t timeout_ms)
+/* One in twenty takes some time, and another one up to all that it has: more often of a job that
+ * has ended, where a late answer is the last. */
+static int64_t latency_ms(const struct world_job *job, int64_t timeout_ms)
 {
+	bool has_ended = word_is_final(zoho_word_at(job, world->mono_ms));
 	int64_t most_ms = LATENCY_MAX_MS;
 
-	if (world_chance(DICE_ZOHO, 0.1))
+	if (world_chance(DICE_ZOHO, has_ended ? 0.4 : 0.1))
 		most_ms = world_chance(DICE_ZOHO, 0.5) ? timeout_ms - 1 : 10 * LATENCY_MAX_MS;
 	return world_between(DICE_ZOHO, 5, most_ms);
 }
@@ -275,7 +277,7 @@ void zoho_say(const struct poll *poll, int64_t timeout_ms, struct zoho_saying *s
 
 	saying->content_type = "application/json;charset=UTF-8";
 	saying->retry_after_s = -1;
-	saying->after_ms = world->is_crowd ? crowd_latency_ms() : latency_ms(timeout_ms);
+	saying->after_ms = world->is_crowd ? crowd_latency_ms() : latency_ms(j, timeout_ms);
 	if (!trouble)
 		kind = choose_mishap();
 	else if (trouble->is_flapping)
