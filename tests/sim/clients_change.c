@@ -99,6 +99,8 @@ static bool choose_delivery(struct asker *from)
 
 	for (int tries = 0; n > 0 && tries < 20; tries++) {
 		from->delivery = (int)world_below(DICE_CLIENTS, n);
+		if (world->events[world->deliveries[from->delivery].seq].is_forgotten)
+			continue;
 		if (world->deliveries[from->delivery].state == DELIVERY_DEAD ||
 		        world->deliveries[from->delivery].state == DELIVERY_PENDING)
 			return true;
@@ -249,9 +251,8 @@ static void changer_on_alarm(void *arg)
 
 void changer_begin(struct loop *loop)
 {
-	changer = (struct asker){.loop = loop, .alarm = {.fn = changer_on_alarm, .arg = &changer}};
-	fake_alarm_set(
-	        loop, &changer.alarm, world->mono_ms + world_between(DICE_CLIENTS, 0, RETRY_MS));
+	changer = (struct asker){.loop = loop};
+	client_begin(loop, &changer.alarm, changer_on_alarm, &changer);
 }
 
 void changer_end(void)

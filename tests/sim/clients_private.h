@@ -1,6 +1,4 @@
-/*
- * Shared by clients.c (who reads and asks) and clients_change.c (who changes).
- */
+/* Shared by clients.c (who reads), clients_ask.c (who asks) and clients_change.c (who changes). */
 #pragma once
 
 #include "fake.h"
@@ -48,5 +46,10 @@ void asker_is_answered(struct asker *from);
 /* Until a client's next doing. */
 int64_t client_pause_ms(void);
 
+/* He comes for the first time, soon. */
+void client_begin(struct loop *loop, struct alarm *alarm, loop_fn *fn, void *arg);
+
+void asker_begin(struct loop *loop);
+void asker_end(void);
 void changer_begin(struct loop *loop);
 void changer_end(void);

@@ -31,6 +31,8 @@ void evidence_new_life(void)
 		world->datacenters[i].n_in_flight = 0;
 		world->datacenters[i].full_mono_ms = 0;
 	}
+	world->forgotten_mono_ms = world->mono_ms;
+	world->forgotten_wall_ms = 0;
 	for (size_t i = 0; i < world->n_jobs; i++) {
 		struct world_job *job = &world->jobs[i];
 

@@ -80,17 +80,32 @@ int evidence_call(const struct http_request *request);
 void evidence_end(int delivery, const struct child_result *result);
 void evidence_called(int delivery, const struct zoho_saying *saying);
 
+/* ---- what is forgotten (evidence_retention.c) ---- */
+
+/* The daemon looks for what is older than that. */
+void evidence_looked_for_old(int64_t before_wall_ms);
+/* That is committed: n jobs and events of accounts. */
+void evidence_forget(int64_t before_wall_ms, size_t n);
+/* Also if a life forgot it in its last instant. */
+bool evidence_is_forgotten(int64_t seq);
+/* Every now and then. */
+void evidence_look_at_retention(void);
+
 /* ---- what is written, and committed ---- */
 
 void evidence_event(const struct store_event *event);
 void evidence_delivery_add(const struct store_delivery *delivery);
 void evidence_delivery_put(const struct store_delivery *delivery);
+/* n of those that are older were removed. */
+void evidence_prune(int64_t before_wall_ms, size_t n);
 void evidence_commit(void);
 void evidence_rollback(void);
 
 /* Also for judge.c: takes over what a life committed in its last instant. */
 void evidence_take_event(const struct store_event *event);
 void evidence_take_delivery(const struct store_delivery *delivery);
+/* It needs nothing more. */
+bool evidence_is_done(const struct world_job *job);
 /* NULL if there is none. */
 struct seen_delivery *evidence_find_delivery(int64_t seq, int hook);
 uint64_t evidence_hash(const struct store_event *event);

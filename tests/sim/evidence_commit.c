@@ -15,7 +15,7 @@
 #include "util/mem.h"
 #include "util/str.h"
 
-enum write_kind { WRITE_EVENT, WRITE_DELIVERY_ADD, WRITE_DELIVERY_PUT };
+enum write_kind { WRITE_EVENT, WRITE_DELIVERY_ADD, WRITE_DELIVERY_PUT, WRITE_PRUNE };
 
 struct write {
 	enum write_kind kind;
@@ -24,6 +24,8 @@ struct write {
 	uint8_t expected_hooks; /* of the event, bits */
 	uint8_t optional_hooks; /* those that may have it or not */
 	struct seen_delivery delivery;
+	int64_t before_wall_ms; /* these two of what is forgotten */
+	size_t n_forgotten;
 };
 
 /* Of the open transaction of this life. */
@@ -132,6 +134,7 @@ static struct seen_event seen_of(const struct store_event *event)
 	        .from = (uint8_t)word_of(event->from_state),
 	        .to = (uint8_t)word_of(event->to_state),
 	        .variant = (uint8_t)world->variant,
+	        .at_wall_ms = event->at_wall_ms,
 	};
 
 	if (seen.account >= 0 && event->job_id)
@@ -266,6 +269,9 @@ static void add_delivery(const struct seen_delivery *new)
 	struct seen_event *event = &world->events[new->seq];
 	struct seen_delivery *to = &world->deliveries[world->n_deliveries];
 
+	if (event->is_forgotten)
+		world_fail("hook %s is to be given event %d, which is forgotten",
+		        world->hooks[new->hook].name, new->seq);
 	if (evidence_find_delivery(new->seq, new->hook))
 		world_fail("event %d is written twice for hook %s", new->seq,
 		        world->hooks[new->hook].name);
@@ -299,15 +305,15 @@ static void put_delivery(const struct seen_delivery *new)
 {
 	struct seen_delivery *delivery = evidence_find_delivery(new->seq, new->hook);
 
-	if (!delivery)
-		world_fail("a delivery of event %d is changed that was never written", new->seq);
+	if (!delivery || world->events[new->seq].is_forgotten)
+		world_fail("a delivery of event %d is changed that is not on disk", new->seq);
 	judge_end(delivery, new);
 	move_delivery(delivery, new);
 }
 
 /* ---- the commit ---- */
 
-static bool is_done(const struct world_job *job)
+bool evidence_is_done(const struct world_job *job)
 {
 	/* Without clients nobody revives a LOST one. */
 	return word_is_final(job->state) || (job->state == WORD_LOST && !world_has(KIND_CHANGES));
@@ -315,7 +321,7 @@ static bool is_done(const struct world_job *job)
 
 static void take_job_event(struct world_job *job, const struct seen_event *event)
 {
-	bool was_done = is_done(job);
+	bool was_done = evidence_is_done(job);
 
 	switch ((enum event_type)event->type) {
 	case EVENT_JOB_WATCHED:
@@ -328,6 +334,7 @@ static void take_job_event(struct world_job *job, const struct seen_event *event
 		break;
 	case EVENT_JOB_UNWATCHED:
 		job->is_watched = false;
+		job->ended_wall_ms = event->at_wall_ms;
 		world->n_watched_jobs--;
 		break;
 	case EVENT_JOB_OVERDUE:
@@ -337,7 +344,7 @@ static void take_job_event(struct world_job *job, const struct seen_event *event
 		job->state = (enum word)event->to;
 	}
 	world->n_open_jobs += was_done;
-	world->n_open_jobs -= is_done(job);
+	world->n_open_jobs -= evidence_is_done(job);
 }
 
 static void take(int64_t seq, const struct seen_event *event)
@@ -394,22 +401,46 @@ static void judge_hooks(const struct write *write)
 		        write->expected_hooks);
 }
 
+void evidence_prune(int64_t before_wall_ms, size_t n)
+{
+	struct write *write;
+
+	/* Without other writes it is known by now what is on disk. */
+	if (n == 0 && n_writes == 0) {
+		evidence_forget(before_wall_ms, 0);
+		return;
+	}
+	write = write_new(WRITE_PRUNE);
+	write->before_wall_ms = before_wall_ms;
+	write->n_forgotten = n;
+}
+
+static void take_write(const struct write *write, int64_t committed_seq)
+{
+	switch (write->kind) {
+	case WRITE_EVENT:
+		take(write->seq, &write->event);
+		break;
+	case WRITE_DELIVERY_ADD:
+		add_delivery(&write->delivery);
+		if (write->delivery.seq <= committed_seq)
+			evidence_late_delivery(write->delivery.seq, write->delivery.hook);
+		break;
+	case WRITE_DELIVERY_PUT:
+		put_delivery(&write->delivery);
+		break;
+	case WRITE_PRUNE:
+		evidence_forget(write->before_wall_ms, write->n_forgotten);
+		break;
+	}
+}
+
 void evidence_commit(void)
 {
 	int64_t before = world->committed_seq;
 
-	for (size_t i = 0; i < n_writes; i++) {
-		const struct write *write = &writes[i];
-
-		if (write->kind == WRITE_EVENT)
-			take(write->seq, &write->event);
-		else if (write->kind == WRITE_DELIVERY_ADD)
-			add_delivery(&write->delivery);
-		else
-			put_delivery(&write->delivery);
-		if (write->kind == WRITE_DELIVERY_ADD && write->delivery.seq <= before)
-			evidence_late_delivery(write->delivery.seq, write->delivery.hook);
-	}
+	for (size_t i = 0; i < n_writes; i++)
+		take_write(&writes[i], before);
 	for (size_t i = 0; i < n_writes; i++) {
 		if (writes[i].kind == WRITE_EVENT)
 			judge_hooks(&writes[i]);

@@ -12,9 +12,20 @@
 
 /* ---- events ---- */
 
+/* The next one that is not forgotten. */
+static int64_t next_seq(int64_t seq, int64_t end)
+{
+	do
+		seq++;
+	while (seq < end && seq <= world->committed_seq && evidence_is_forgotten(seq));
+	return seq;
+}
+
 static void judge_event(const struct store_event *event, int64_t expected_seq)
 {
-	if (event->seq != expected_seq)
+	if (event->seq <= world->committed_seq && world->events[event->seq].is_forgotten)
+		world_note_failure("event %" PRId64 " was forgotten, yet is on disk", event->seq);
+	else if (event->seq != expected_seq)
 		world_note_failure("event %" PRId64 " is missing: %" PRId64 " comes in its place",
 		        expected_seq, event->seq);
 	else if (event->seq > world->committed_seq)
@@ -42,9 +53,11 @@ static void judge_events(sqlite3 *db)
 		        .data = look_text(stmt, 7),
 		};
 
-		judge_event(&event, ++n);
+		n = next_seq(n, event.seq);
+		judge_event(&event, n);
 	}
 	sqlite3_finalize(stmt);
+	n = next_seq(n, INT64_MAX) - 1;
 	if (n < world->committed_seq)
 		world_note_failure("events after %" PRId64
 		                   " were announced, but are not on disk: %" PRId64 " was the last",
@@ -79,6 +92,10 @@ static void judge_delivery(const struct store_delivery *row)
 	const struct seen_delivery *seen =
 	        evidence_find_delivery(row->event_seq, world_find_hook(row->hook));
 
+	if (world->events[row->event_seq].is_forgotten)
+		world_note_failure("a delivery of event %" PRId64
+		                   " is on disk, which was forgotten",
+		        row->event_seq);
 	if (!seen) {
 		evidence_take_delivery(row);
 		return;
@@ -122,9 +139,10 @@ static void judge_deliveries(sqlite3 *db)
 		n++;
 	}
 	sqlite3_finalize(stmt);
-	if (n != world->n_deliveries)
+	if (n != world->n_deliveries - world->n_forgotten_deliveries)
 		world_note_failure(
-		        "%zu deliveries were committed, %zu are on disk", world->n_deliveries, n);
+		        "%zu deliveries were committed and not forgotten, %zu are on disk",
+		        world->n_deliveries - world->n_forgotten_deliveries, n);
 }
 
 /* Nothing that is kept, but for the tokens' own files, holds a secret. */

@@ -25,6 +25,7 @@ static const struct {
         [KIND_STOPS] = {"stops", "the daemon is told to stop, and started again"},
         [KIND_CLIENTS] = {"clients", "readers of the stream, people who ask and wait"},
         [KIND_CHANGES] = {"changes", "people who add, remove, pause, poll, retry"},
+        [KIND_RETENTION] = {"retention", "what is old is forgotten after minutes or hours"},
 };
 
 static const struct {
@@ -126,6 +127,9 @@ static const struct {
         [HAPPENED_REPLAY] = {KIND_CHANGES, "replays"},
         [HAPPENED_REPLAYED] = {KIND_CHANGES, "past events replayed"},
         [HAPPENED_CHANGE_REFUSED] = {KIND_CHANGES, "changes refused for want of room"},
+        [HAPPENED_JOB_FORGOTTEN] = {KIND_RETENTION, "jobs forgotten"},
+        [HAPPENED_EVENT_FORGOTTEN] = {KIND_RETENTION, "events of accounts forgotten"},
+        [HAPPENED_READER_SENT_ON] = {KIND_RETENTION, "readers told where to go on"},
 };
 
 const char *kind_name(enum kind kind)

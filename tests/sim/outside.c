@@ -124,6 +124,7 @@ static void ring(void *arg)
 	(void)arg;
 	evidence_look_for_silence();
 	evidence_look_for_due();
+	evidence_look_at_retention();
 	evidence_look_at_memory();
 }
 

@@ -27,6 +27,14 @@ static void make_fullness(void)
 		        scenario_make_troubles(world->fullness, TROUBLE_FULL, TROUBLE_FULL, 0);
 }
 
+/* Shorter, and most of what the daemon does were to look for what is old. */
+static void make_retention(void)
+{
+	if (world_has(KIND_RETENTION) && world_chance(DICE_SCENARIO, 0.5))
+		world->retain_ms = world_between(DICE_SCENARIO, world->pace_ms,
+		        (world_chance(DICE_SCENARIO, 0.5) ? 4 : 40) * world->pace_ms);
+}
+
 static void make_datacenters(const struct scenario *scenario)
 {
 	enum trouble_kind first = world_has(KIND_OUTAGES) ? TROUBLE_REFUSES : TROUBLE_GARBLES;
@@ -388,6 +396,7 @@ void scenario_make(const struct scenario *scenario)
 	scenario_make_hooks(scenario);
 	make_plans();
 	make_fullness();
+	make_retention();
 	drop_unplanned_tokens();
 	for (size_t i = 0; i < world->n_accounts; i++)
 		scenario_write_token((int)i);

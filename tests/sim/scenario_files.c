@@ -197,6 +197,8 @@ void scenario_write_config(int variant)
 
 	buf_addf(&out, "state_dir: %s\nruntime_dir: %s/run\nlog_level: debug\n%s", world->dir,
 	        world->dir, variant < 0 ? "no_such_key: 1\n" : "");
+	if (world->retain_ms)
+		buf_addf(&out, "retain: %" PRId64 "ms\n", world->retain_ms);
 	buf_adds(&out, "datacenters:\n");
 	for (size_t i = 0; i < world->n_datacenters; i++)
 		buf_addf(&out, "  %s: {api_url: '%s', accounts_url: '%s'}\n",

@@ -44,6 +44,8 @@ enum {
 	WORLD_LATE_MAX_MS = 20 * 1000,       /* that a wakening comes late */
 	WORLD_RETRY_MAX_MS = 10 * 60 * 1000, /* of each hook */
 };
+/* If the configuration says nothing. */
+#define WORLD_RETAIN_MS (INT64_C(90) * 24 * 60 * 60 * 1000)
 
 /*
  * Who throws dice: each with its own sequence, so that leaving out one kind of trouble does not
@@ -221,9 +223,10 @@ struct world_job {
 
 	/* What was committed, or found on disk. */
 	int32_t last_event;
-	enum word state; /* WORD_PENDING before the first */
-	int watches;     /* how often it became watched */
-	int polls;       /* that nobody asked for */
+	enum word state;       /* WORD_PENDING before the first */
+	int64_t ended_wall_ms; /* when it was last unwatched */
+	int watches;           /* how often it became watched */
+	int polls;             /* that nobody asked for */
 	bool is_watched;
 };
 
@@ -233,11 +236,13 @@ struct seen_event {
 	uint64_t input_hash; /* of what hooks were given; 0 = none was yet */
 	uint64_t line_hash;  /* of what readers were given; likewise */
 	uint64_t data_hash;  /* of its data */
+	int64_t at_wall_ms;
 	int32_t job, account;
 	int32_t previous;       /* of the same job (or account): seq; 0 = none */
 	int32_t first_delivery; /* 1 + index; 0 = none */
 	uint8_t type, from, to;
 	uint8_t variant; /* of the configuration in force */
+	bool is_forgotten;
 };
 
 /* A committed delivery. */
@@ -338,6 +343,7 @@ struct world {
 	int64_t trouble_until_mono_ms; /* all is well on the other side from here on */
 	int64_t deadline_mono_ms;      /* all must be done by then */
 	int64_t pace_ms;               /* about how often clients do something */
+	int64_t retain_ms;             /* 0 = the configuration says nothing */
 	char dir[128];
 
 	struct world_datacenter datacenters[WORLD_DATACENTERS_MAX];
@@ -368,6 +374,8 @@ struct world {
 	bool was_killed, was_told_to_stop, is_over, ended_of_error;
 	bool had_io_error, may_have_io_error; /* that it must notice; that it may */
 	int64_t told_to_stop_mono_ms, born_mono_ms;
+	/* When it last looked for what is old, and what was old then: before that. */
+	int64_t forgotten_mono_ms, forgotten_wall_ms;
 	size_t memory_bytes;      /* of the process, when it had settled; 0 = not yet */
 	bool was_killed_at_start; /* in this life, or the one before it while this one starts */
 
@@ -376,7 +384,8 @@ struct world {
 	int64_t committed_seq;
 	struct seen_event events[WORLD_EVENTS_MAX]; /* by seq */
 	struct seen_delivery deliveries[WORLD_DELIVERIES_MAX];
-	size_t n_deliveries;
+	size_t n_deliveries, n_forgotten_deliveries;
+	int64_t pruned_through; /* the last event that is forgotten; 0 = none */
 	size_t n_open_jobs, n_watched_jobs, n_open_deliveries;
 	struct world_reader readers[WORLD_READERS];
 	int64_t n_polls, n_runs, n_commits, n_requests;

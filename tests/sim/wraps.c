@@ -45,6 +45,10 @@ int64_t __real_store_last_seq(const struct store *store);
 int64_t __wrap_store_last_seq(const struct store *store);
 int __real_store_outbox_recover(struct store *store);
 int __wrap_store_outbox_recover(struct store *store);
+int __real_store_prune(struct store *store, int64_t before_wall_ms, size_t limit, size_t *n);
+int __wrap_store_prune(struct store *store, int64_t before_wall_ms, size_t limit, size_t *n);
+int64_t __real_store_pruned_through(const struct store *store);
+int64_t __wrap_store_pruned_through(const struct store *store);
 ssize_t __wrap_getrandom(void *bytes, size_t len, unsigned flags);
 struct now __wrap_clock_now(void);
 
@@ -263,4 +267,26 @@ void __wrap_store_rollback(struct store *store)
 	n_uncommitted = 0;
 	__real_store_rollback(store);
 	evidence_rollback();
+}
+
+/* ---- what is forgotten ---- */
+
+int __wrap_store_prune(struct store *store, int64_t before_wall_ms, size_t limit, size_t *n)
+{
+	int r = 0;
+
+	*n = 0;
+	if (plant_is(PLANT_FORGOTTEN_EARLY))
+		before_wall_ms += 60 * 1000;
+	evidence_looked_for_old(before_wall_ms);
+	if (!plant_is(PLANT_NEVER_FORGOTTEN))
+		r = __real_store_prune(store, before_wall_ms, limit, n);
+	if (r == 0)
+		evidence_prune(before_wall_ms, *n);
+	return r;
+}
+
+int64_t __wrap_store_pruned_through(const struct store *store)
+{
+	return plant_is(PLANT_GAP_UNTOLD) ? 0 : __real_store_pruned_through(store);
 }
