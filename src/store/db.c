@@ -410,7 +410,7 @@ int64_t store_last_seq(const struct store *store)
 
 int64_t store_pruned_through(const struct store *store)
 {
-	return store->committed.pruned_through;
+	return store->now.pruned_through;
 }
 
 bool store_was_clean(const struct store *store)

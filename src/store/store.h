@@ -57,7 +57,8 @@ struct store *store_close(struct store *store);
 
 const char *store_instance(const struct store *store); /* 16 hex digits, made with the database */
 int64_t store_last_seq(const struct store *store);     /* committed; 0 = no event yet */
-/* Events up to this seq may be gone; 0 = none. Committed, too. */
+/* Events up to this seq may be gone from what is read; 0 = none. As reads do, it takes what the
+ * open transaction forgot for gone. */
 int64_t store_pruned_through(const struct store *store);
 bool store_was_clean(const struct store *store); /* the last run ended with store_close */
 

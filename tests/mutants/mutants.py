@@ -147,6 +147,9 @@ MUTANTS = [
            "\tif (!is_token_refused(&observation))\n\t\tmove_circuit(poller, poll, &observation);\n"
            "\telse if (poll->is_circuit_probe)\n\t\tcircuit_unpass(&poll->datacenter->circuit);\n\\1)",
            "test_poller"),
+    Mutant("gap-until-commit", "A stream has no gap: what a read misses already is forgotten.",
+           "src/store/db.c", r"return store->now\.pruned_through", "return store->committed.pruned_through",
+           "test_store_outbox"),
     Mutant("gap-by-pruning", "A stream has no gap: one that fell behind is cut off.",
            "src/daemon/streams.c", r"if \(stream->after < store_pruned_through\(store\)\)", "if (false)",
            "test_retention.py Retention.test_a_reader_that_fell_behind_is_cut_off_not_given_a_gap"),

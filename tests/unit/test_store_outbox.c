@@ -324,7 +324,13 @@ START_TEST(prune_forgets_what_is_over_and_old)
 	ck_assert_uint_eq(n, 0);
 	ck_assert_int_eq(store_prune(store, 101, 10, &n), 0);
 	ck_assert_uint_eq(n, 1);
+	/* Reads miss it already. */
+	ck_assert_int_eq(store_pruned_through(store), 3);
+	ck_assert_int_eq(store_event_get(store, 3, storekit_count_event, &count), STORE_E_NONE);
+	store_rollback(store);
 	ck_assert_int_eq(store_pruned_through(store), 0);
+	ck_assert_int_eq(store_event_get(store, 3, storekit_count_event, &count), 0);
+	ck_assert_int_eq(store_prune(store, 101, 10, &n), 0);
 	ck_assert_int_eq(store_commit(store), 0);
 	ck_assert_int_eq(store_pruned_through(store), 3);
 	ck_assert_int_eq(
@@ -377,6 +383,7 @@ START_TEST(prune_goes_by_slices)
 	ck_assert_int_eq(store_delivery_put(store, &done), 0);
 	ck_assert_int_eq(store_prune(store, INT64_MAX, 4, &n), 0);
 	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(store_pruned_through(store), 7);
 	store_rollback(store);
 	ck_assert_int_eq(store_pruned_through(store), 6);
 }
