@@ -196,6 +196,17 @@ def die_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
+def opened_by(pid):
+    """What its descriptors are."""
+    links = []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        except OSError:
+            pass  # closed meanwhile
+    return links
+
+
 def children_of(pid):
     children = []
     for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):

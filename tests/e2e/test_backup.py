@@ -2,12 +2,11 @@
 """GET /v1/backup: a whole copy of a database in use, and what goes on while it is made."""
 
 import concurrent.futures
-import pathlib
 import socket
 import sqlite3
 import unittest
 
-from harness import DEADLINE_S, ask, wait_for
+from harness import DEADLINE_S, ask, opened_by, wait_for
 from test_query import QueryCase
 
 PADDING_MB = 48
@@ -74,8 +73,7 @@ class Backup(QueryCase):
 
     def is_copying(self, daemon):
         """The copy has no name: it is found by its descriptor."""
-        links = pathlib.Path(f"/proc/{daemon.pid}/fd").iterdir()
-        return any("/backup-" in str(link.readlink()) for link in links if link.is_symlink())
+        return any("/backup-" in link for link in opened_by(daemon.pid))
 
     def test_a_copy_while_it_works(self):
         daemon = self.start({"acme": [str(1000 + i) for i in range(50)]})

@@ -14,7 +14,8 @@ import subprocess
 import time
 import unittest
 
-from harness import CREDITS, DEADLINE_S, QUIET_S, ROOT, TestCase, assert_unchanged, ask, wait_for
+from harness import (CREDITS, DEADLINE_S, QUIET_S, ROOT, TestCase, assert_unchanged, ask, opened_by,
+                     wait_for)
 
 CLIENT = {"client_id": "1000.FACTS", "client_secret": "secret0123456789abcdef",
           "refresh_token": "1000.refresh0123456789.abcdef"}
@@ -526,12 +527,7 @@ class Facts(TestCase):
 
 def tcp_of(pid):
     """The states of the process' own TCP sockets."""
-    mine = set()
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            mine.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
-        except OSError:
-            pass
+    mine = set(opened_by(pid))
     states = []
     for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()

@@ -117,7 +117,10 @@ class Flicker(Lives):
 
 def is_stopped(pid):
     threads = pathlib.Path(f"/proc/{pid}/task").glob("*/stat")
-    return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
+    try:
+        return all(path.read_text().rpartition(")")[2].split()[0] == "T" for path in threads)
+    except OSError:
+        return False  # one has just ended
 
 
 class PowerCut(unittest.TestCase):

@@ -3,29 +3,17 @@
 
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import unittest
 
-from harness import BUILD, DEADLINE_S, QUIET_S, TOKEN, TestCase, assert_unchanged, wait_for
+from harness import BUILD, DEADLINE_S, QUIET_S, TOKEN, TestCase, assert_unchanged, opened_by, wait_for
 
 N_MANY = 300
 N_STEADY = 20
 N_RELOADS = 6
 N_SECRETS = 30
 STATES = ["ADDED", "IN PROGRESS", "COMPLETED"]
-
-
-def opened_by(pid):
-    """What its descriptors are."""
-    links = []
-    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            links.append(os.readlink(path))
-        except OSError:
-            pass  # closed meanwhile
-    return links
 
 
 class Many(TestCase):
