@@ -4,6 +4,7 @@
 
 #include "daemon/hooks.h"
 #include "daemon/sharing.h"
+#include "util/err.h"
 #include "util/str.h"
 
 enum { PORTION = 5000 };
@@ -17,6 +18,15 @@ struct apply {
 	size_t n_written;        /* since the last commit */
 };
 
+/* A full disk is an error here: what was written is undone, and the rest would be, too. */
+static int commit(struct apply *apply)
+{
+	struct journal *journal = apply->tracker->journal;
+	int r = journal_commit(journal);
+
+	return !r && journal_is_full(journal) ? ERR_FULL : r;
+}
+
 static int commit_portion(struct apply *apply)
 {
 	apply->n_written++;
@@ -24,7 +34,7 @@ static int commit_portion(struct apply *apply)
 		return 0;
 	apply->n_written = 0;
 	loop_read_clock(apply->tracker->loop);
-	return journal_commit(apply->tracker->journal);
+	return commit(apply);
 }
 
 static const struct hook_set *job_hooks(const struct apply *apply, const struct config_job *job)
@@ -122,6 +132,15 @@ static int unwatch_rest(struct apply *apply)
 	return 0;
 }
 
+static void take_marks_off(struct registry *registry)
+{
+	struct tracked *tracked;
+	uint32_t cursor = 0;
+
+	while ((tracked = registry_each(registry, &cursor)))
+		tracked->is_marked = false;
+}
+
 int apply_places(struct tracker *tracker, const struct config *config, struct buf *words)
 {
 	hooks_apply(tracker->hooks, config);
@@ -139,14 +158,18 @@ int apply_jobs(struct tracker *tracker, struct config *config, struct apply_resu
 	*result = (struct apply_result){0};
 	for (size_t i = 0; i < config->n_accounts; i++)
 		apply.n_jobs += config->accounts[i].n_jobs;
-	int r = journal_commit(tracker->journal); /* so that no job is in the middle of a change */
+	int r = commit(&apply); /* so that no job is in the middle of a change */
 
 	if (!r)
 		r = watch_all(&apply);
 	config_forget_jobs(config);
 	if (!r)
-		r = journal_commit(tracker->journal);
+		r = commit(&apply);
 	if (!r)
 		r = unwatch_rest(&apply);
-	return r ? r : journal_commit(tracker->journal);
+	if (!r)
+		r = commit(&apply);
+	if (r)
+		take_marks_off(tracker->registry);
+	return r;
 }

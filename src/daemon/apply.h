@@ -18,6 +18,7 @@ int apply_places(struct tracker *tracker, const struct config *config, struct bu
 /*
  * Jobs, after that (and, at the start, after tracker_load). They are written in portions, each
  * committed, so a crash in between leaves a portion and the next start goes on from there. The
- * configuration's lists of jobs are given back. 0, or a fatal store error.
+ * configuration's lists of jobs are given back. 0, a fatal store error, or ERR_FULL: jobs come and
+ * go when it is done again.
  */
 int apply_jobs(struct tracker *tracker, struct config *config, struct apply_result *result);

@@ -101,6 +101,7 @@ static void daemon_on_turn_end(void *arg)
 {
 	struct daemon *daemon = arg;
 
+	reload_owed(daemon);
 	control_answer(daemon->control); /* changes -> rows; before others: who asks reads rows */
 	http_harvest(daemon->http);      /* answers -> observations -> decisions -> rows */
 	children_harvest(daemon->children); /* ends of hooks -> rows */
@@ -276,11 +277,11 @@ static int recover(struct daemon *daemon)
 	loop_read_clock(daemon->loop);
 	if (!r)
 		r = apply_jobs(&daemon->tracker, daemon->config, &result);
-	if (r < 0) {
+	if (r < 0 && r != ERR_FULL) {
 		log_error("cannot start: %s", words.len ? words.data : err_text(r));
 		return exit_code_of(r);
 	}
-	if (journal_is_full(daemon->journal)) {
+	if (r == ERR_FULL || journal_is_full(daemon->journal)) {
 		log_error("state directory %s: the disk is full", daemon->config->state_dir);
 		return DAEMON_IO;
 	}

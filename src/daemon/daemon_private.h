@@ -38,6 +38,7 @@ struct daemon {
 	struct loop_timer *timer;
 	struct loop_signal *on_term, *on_int, *on_hup;
 	bool is_stopping;
+	bool is_reload_owed; /* the disk was full when jobs were to come and go */
 	int64_t drain_polls_until_mono_ms, drain_hooks_until_mono_ms;
 	int exit_code;
 };
@@ -56,6 +57,8 @@ void reload_report(const struct config_problems *problems);
  * became of it, or a problem. 0, CONFIG_E_INVALID, or a negative error.
  */
 int reload_config(void *arg, struct buf *result_json);
+/* Each turn: what a full disk kept a reload from is done when there is room. */
+void reload_owed(struct daemon *daemon);
 
 /* ---- doors.c: 0, or the exit code, with what is wrong logged ---- */
 

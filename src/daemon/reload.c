@@ -62,6 +62,23 @@ static void write_applied(struct buf *out, const struct apply_result *result)
 	json_out_deinit(&w);
 }
 
+static void write_owed(struct buf *out)
+{
+	struct json_out w;
+
+	json_out_init(&w, out, false);
+	json_open_object(&w, NULL);
+	json_put_string(&w, "type", "about:blank");
+	json_put_string(&w, "title", "The disk is full");
+	json_put_integer(&w, "status", control_reload_status(ERR_FULL));
+	json_put_string(&w, "detail",
+	        "the configuration is in force, but for jobs that come or go: it is read again "
+	        "when there "
+	        "is room");
+	json_close_object(&w);
+	json_out_deinit(&w);
+}
+
 /* Whatever paused an account may be mended by what was reloaded. */
 static void probe_paused(struct daemon *daemon)
 {
@@ -92,12 +109,20 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 	daemon->config = config;
 	log_set_level(config->log_level);
 	retention_set(&daemon->retention, config->retain_ms);
-	if (r < 0) {
+	if (r < 0 && r != ERR_FULL) {
 		daemon_fail(daemon, r);
 		return r;
 	}
 	probe_paused(daemon);
 	textfile_set(daemon->textfile, config->metrics_textfile);
+	daemon->is_reload_owed = r == ERR_FULL;
+	if (daemon->is_reload_owed) {
+		write_owed(result_json);
+		log_error("configuration reloaded, but for jobs that come or go: the disk is full, "
+		          "and it is "
+		          "read again when there is room");
+		return r;
+	}
 	write_applied(result_json, &result);
 	log_notice("configuration reloaded: %zu jobs watched, %zu no longer, %zu kept",
 	        result.n_watched, result.n_unwatched, result.n_kept);
@@ -132,6 +157,16 @@ static int reload(struct daemon *daemon, struct buf *result_json)
 	}
 	config_problems_deinit(&problems);
 	return take_config(daemon, config, result_json);
+}
+
+void reload_owed(struct daemon *daemon)
+{
+	cleanup(buf_deinit) struct buf ignored = {0};
+
+	if (!daemon->is_reload_owed || daemon->is_stopping || journal_is_full(daemon->journal))
+		return;
+	daemon->is_reload_owed = false; /* if the file is refused now, that is told as ever */
+	reload_config(daemon, &ignored);
 }
 
 int reload_config(void *arg, struct buf *result_json)

@@ -106,8 +106,9 @@ const char *const store_statements[STMT_COUNT] = {
 	[STMT_PRUNE_JOBS] =
 		"SELECT key FROM job WHERE is_watched = 0 AND ended_at > 0 "
 		"AND (is_removed = 0 OR origin = 1) AND ended_at < ?1 AND NOT EXISTS "
-		"(SELECT 1 FROM event e JOIN delivery d ON d.event_seq = e.seq "
-		"WHERE e.job_key = job.key AND d.state < 2) ORDER BY ended_at LIMIT ?2",
+		"(SELECT 1 FROM event e LEFT JOIN delivery d ON d.event_seq = e.seq "
+		"WHERE e.job_key = job.key AND (e.at >= ?1 OR d.state < 2)) "
+		"ORDER BY ended_at LIMIT ?2",
 	[STMT_PRUNE_EVENTS] =
 		"SELECT seq FROM event WHERE job_key IS NULL AND at < ?1 AND NOT EXISTS "
 		"(SELECT 1 FROM delivery d WHERE d.event_seq = event.seq AND d.state < 2) "

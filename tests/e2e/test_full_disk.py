@@ -23,6 +23,7 @@ SIZE_MB = 64        # room for the ballast, for the write-ahead log at its longe
 SMALL_SIZE_MB = 24  # less than that, but much more than the database needs
 N_JOBS = 20
 N_STEPS = 25
+N_RELOADED = 3000
 FIRED = {"job.unknown_state", "job.completed"}
 
 
@@ -187,6 +188,28 @@ class FullDisk(TestCase):
         daemon.wait_delivered()
         self.assert_stops(daemon)
         self.assertEqual(len(self.stage.transitions()), N_JOBS * (N_STEPS + 1))
+
+    def test_a_reload_that_fills_it_is_done_when_there_is_room(self):
+        stage = self.stage
+        self.mount(SMALL_SIZE_MB)
+        stage.sim(script={"jobs": [{"id": "*", "life": [{"state": "COMPLETED"}]}]})
+        stage.config({"acme": stage.account(["1", "2"])})
+        daemon = stage.start()
+        daemon.wait_finished(2)
+        wanted = {"2", *(str(1000 + i) for i in range(N_RELOADED))}
+        stage.config({"acme": stage.account(sorted(wanted))})
+        self.fill()  # it does not know that yet: nothing is written
+        reply = daemon.reload()
+        self.assertEqual(reply.status, 507, reply.data)
+        self.assertIn("when there is room", reply.json()["detail"])
+        self.assertEqual(self.database_state(daemon), "full")
+        self.assertEqual(daemon.get("/v1/jobs/acme/1000").status, 404)
+        self.free(daemon)
+        wait_for(lambda: daemon.status()["jobs"]["watched"] == len(wanted), "the jobs",
+                 why=stage.log)
+        self.assertFalse(daemon.get("/v1/jobs/acme/1").json()["watched"])
+        daemon.wait_finished(len(wanted), deadline_s=50)
+        self.assert_stops(daemon)
 
     def test_stopped_and_started_on_a_full_disk(self):
         """It may refuse to start (74); it may not lose anything, and starts when there is room."""

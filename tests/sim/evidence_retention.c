@@ -32,7 +32,7 @@ static bool is_job_old(const struct world_job *job, int64_t before_wall_ms, bool
 	if (job->is_watched || job->last_event == 0 || job->ended_wall_ms >= before_wall_ms)
 		return false;
 	for (int32_t seq = job->last_event; seq; seq = world->events[seq].previous) {
-		if (is_owed(seq, may_have_ended))
+		if (is_owed(seq, may_have_ended) || world->events[seq].at_wall_ms >= before_wall_ms)
 			return false;
 	}
 	return true;

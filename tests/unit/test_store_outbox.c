@@ -285,6 +285,9 @@ END_TEST
 
 /* ---- retention ---- */
 
+/* Later than what storekit_event() makes. */
+static const int64_t ended_wall_ms = 1700000001000;
+
 static int64_t put_ended(const char *id, bool is_watched, bool is_removed, enum job_origin origin)
 {
 	struct store_job job = storekit_job("acme", id);
@@ -292,7 +295,7 @@ static int64_t put_ended(const char *id, bool is_watched, bool is_removed, enum 
 	job.is_watched = is_watched;
 	job.is_removed = is_removed;
 	job.origin = origin;
-	job.ended_wall_ms = 100;
+	job.ended_wall_ms = ended_wall_ms;
 	ck_assert_int_eq(store_job_put(store, &job), 0);
 	return job.key;
 }
@@ -320,9 +323,9 @@ START_TEST(prune_forgets_what_is_over_and_old)
 	ck_assert_int_eq(store_delivery_put(store, &delivery), 0);
 	ck_assert_int_eq(store_commit(store), 0);
 
-	ck_assert_int_eq(store_prune(store, 100, 10, &n), 0);
+	ck_assert_int_eq(store_prune(store, ended_wall_ms, 10, &n), 0);
 	ck_assert_uint_eq(n, 0);
-	ck_assert_int_eq(store_prune(store, 101, 10, &n), 0);
+	ck_assert_int_eq(store_prune(store, ended_wall_ms + 1, 10, &n), 0);
 	ck_assert_uint_eq(n, 1);
 	/* Reads miss it already. */
 	ck_assert_int_eq(store_pruned_through(store), 3);
@@ -330,7 +333,7 @@ START_TEST(prune_forgets_what_is_over_and_old)
 	store_rollback(store);
 	ck_assert_int_eq(store_pruned_through(store), 0);
 	ck_assert_int_eq(store_event_get(store, 3, storekit_count_event, &count), 0);
-	ck_assert_int_eq(store_prune(store, 101, 10, &n), 0);
+	ck_assert_int_eq(store_prune(store, ended_wall_ms + 1, 10, &n), 0);
 	ck_assert_int_eq(store_commit(store), 0);
 	ck_assert_int_eq(store_pruned_through(store), 3);
 	ck_assert_int_eq(
@@ -355,6 +358,33 @@ START_TEST(prune_forgets_what_is_over_and_old)
 	        store_events_read(store, 0, 9, NULL, storekit_count_event, &count, &last), 0);
 	ck_assert_int_eq(count.n, 2);
 	ck_assert_int_eq(last, 4);
+}
+END_TEST
+
+/* The hook of a job that was dropped long ago runs, and gives up now: that is news. */
+START_TEST(prune_leaves_what_is_under_way_or_young)
+{
+	struct store_delivery delivery = {.state = DELIVERY_RUNNING};
+	struct store_event dead = {
+	        .type = EVENT_HOOK_DEAD, .account = "acme", .job_id = "1", .data = "{}"};
+	size_t n;
+
+	dead.job_key = put_ended("1", false, false, ORIGIN_CONFIG);
+	dead.at_wall_ms = ended_wall_ms + 500;
+	storekit_event(store, EVENT_JOB_COMPLETED, dead.job_key, "ADDED", "COMPLETED");
+	delivery.id = storekit_delivery(store, 1, "load");
+	ck_assert_int_eq(store_delivery_put(store, &delivery), 0);
+	ck_assert_int_eq(store_prune(store, ended_wall_ms + 1, 10, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	delivery.state = DELIVERY_DEAD;
+	ck_assert_int_eq(store_delivery_put(store, &delivery), 0);
+	ck_assert_int_eq(store_event_append(store, &dead), 0);
+	ck_assert_int_eq(store_prune(store, dead.at_wall_ms, 10, &n), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_int_eq(store_prune(store, dead.at_wall_ms + 1, 10, &n), 0);
+	ck_assert_uint_eq(n, 1);
+	ck_assert_int_eq(store_commit(store), 0);
+	ck_assert_int_eq(store_pruned_through(store), dead.seq);
 }
 END_TEST
 
@@ -396,25 +426,25 @@ START_TEST(pruned_through_only_grows)
 	size_t n;
 
 	job.is_watched = false;
-	job.ended_wall_ms = 60;
+	job.ended_wall_ms = ended_wall_ms + 10;
 	ck_assert_int_eq(store_job_put(store, &job), 0);
 	storekit_event(store, EVENT_JOB_COMPLETED, job.key, "ADDED", "COMPLETED");
 	job.key = 0;
 	job.id = "2";
-	job.ended_wall_ms = 50;
+	job.ended_wall_ms = ended_wall_ms;
 	ck_assert_int_eq(store_job_put(store, &job), 0);
 	storekit_event(store, EVENT_JOB_COMPLETED, job.key, "ADDED", "COMPLETED");
 	ck_assert_int_eq(store_commit(store), 0);
-	ck_assert_int_eq(store_prune(store, 100, 0, &n), 0);
+	ck_assert_int_eq(store_prune(store, ended_wall_ms + 100, 0, &n), 0);
 	ck_assert_uint_eq(n, 0);
 	ck_assert(!store_is_dirty(store));
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(store_prune(store, 100, 1, &n), 0);
+		ck_assert_int_eq(store_prune(store, ended_wall_ms + 100, 1, &n), 0);
 		ck_assert_uint_eq(n, 1);
 		ck_assert_int_eq(store_commit(store), 0);
 		ck_assert_int_eq(store_pruned_through(store), 2);
 	}
-	ck_assert_int_eq(store_prune(store, 100, 1, &n), 0);
+	ck_assert_int_eq(store_prune(store, ended_wall_ms + 100, 1, &n), 0);
 	ck_assert_uint_eq(n, 0);
 }
 END_TEST
@@ -451,6 +481,7 @@ static Suite *store_outbox_suite(void)
 	tcase_add_test(rows, counts_follow_a_rollback);
 	tcase_add_test(rows, prune_forgets_what_is_over_and_old);
 	tcase_add_test(rows, prune_goes_by_slices);
+	tcase_add_test(rows, prune_leaves_what_is_under_way_or_young);
 	tcase_add_test(rows, pruned_through_only_grows);
 	tcase_add_test(rows, prune_has_a_bound);
 	suite_add_tcase(suite, rows);
