@@ -202,8 +202,11 @@ static int place(struct consumer *consumer, const struct pruned *pruned, bool is
 
 	if (!is_same_database(consumer, pruned->instance))
 		return CTL_OTHER;
+	/* A new name is known from now on: what its filter leaves out counts as read, too. */
 	if (position->seq >= pruned->through)
-		return CTL_OK;
+		return position->instance[0]
+		               ? CTL_OK
+		               : position_save(position, pruned->instance, position->seq);
 	if (!is_new && !consumer->skips_pruned) {
 		ctl_say("%s stopped after event %" PRId64 ", and events up to %" PRId64
 		        " are gone; --skip-pruned goes on after those",

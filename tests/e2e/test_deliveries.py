@@ -403,6 +403,19 @@ class Consume(TestCase):
         self.assertIsNone(process.poll())
         self.end(process)
 
+    def test_a_new_one_is_known_before_its_first_event(self):
+        """With a filter that comes late, and what it never wanted to read may be forgotten."""
+        daemon = self.start()
+        daemon.wait_finished(2)
+        path = self.state / "books.position"
+        process = self.consume("--type", "job.lost", "--after", "1")
+        wait_for(path.exists, "its position", why=self.said)
+        self.assertEqual(path.read_text(), f"{daemon.status()['database']['instance']}-1\n")
+        self.end(process)
+        process = self.consume("--type", "job.watched")
+        self.wait_position(2)
+        self.end(process)
+
     def test_filter(self):
         daemon = self.start()
         process = self.consume("--type", "job.completed")
