@@ -92,6 +92,7 @@ static void forget_job(struct world_job *job)
 	world_happened(HAPPENED_JOB_FORGOTTEN);
 }
 
+/* Worlds have far fewer jobs than the daemon forgets at a time. */
 void evidence_forget(int64_t before_wall_ms, size_t n)
 {
 	size_t n_old = count_old(before_wall_ms);

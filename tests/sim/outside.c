@@ -109,7 +109,8 @@ void outside_run_plans(struct loop *loop)
 {
 	while (world->next_plan < world->n_plans &&
 	        world->plans[world->next_plan].at_mono_ms <= world->mono_ms) {
-		/* A reload is refused while the disk is full: nobody tries then. */
+		/* On a full disk a reload is refused, or done later (test_full_disk.py): nobody
+		 * tries then. */
 		if (loop && world_room_may_be_news())
 			return;
 		/* Counted first: a life that dies of it does not meet it again. */
