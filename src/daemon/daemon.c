@@ -101,7 +101,7 @@ static void daemon_on_turn_end(void *arg)
 {
 	struct daemon *daemon = arg;
 
-	reload_owed(daemon);
+	reload_owed(daemon);             /* before all else, as a reload by a signal is */
 	control_answer(daemon->control); /* changes -> rows; before others: who asks reads rows */
 	http_harvest(daemon->http);      /* answers -> observations -> decisions -> rows */
 	children_harvest(daemon->children); /* ends of hooks -> rows */
@@ -277,14 +277,12 @@ static int recover(struct daemon *daemon)
 	loop_read_clock(daemon->loop);
 	if (!r)
 		r = apply_jobs(&daemon->tracker, daemon->config, &result);
-	if (r < 0 && r != ERR_FULL) {
-		log_error("cannot start: %s", words.len ? words.data : err_text(r));
-		return exit_code_of(r);
-	}
-	if (r == ERR_FULL || journal_is_full(daemon->journal)) {
+	if (r == ERR_FULL)
 		log_error("state directory %s: the disk is full", daemon->config->state_dir);
-		return DAEMON_IO;
-	}
+	else if (r < 0)
+		log_error("cannot start: %s", words.len ? words.data : err_text(r));
+	if (r < 0)
+		return exit_code_of(r);
 	log_notice("watching %zu jobs in %zu accounts (%zu new, %zu no longer)",
 	        registry_count(daemon->registry), daemon->config->n_accounts, result.n_watched,
 	        result.n_unwatched);

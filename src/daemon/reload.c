@@ -19,15 +19,15 @@ void reload_report(const struct config_problems *problems)
 	}
 }
 
-static void write_problems(
-        struct buf *out, const struct config_problems *problems, int status, const char *detail)
+static void write_problems(struct buf *out, const struct config_problems *problems,
+        const char *title, int status, const char *detail)
 {
 	struct json_out w;
 
 	json_out_init(&w, out, false);
 	json_open_object(&w, NULL);
 	json_put_string(&w, "type", "about:blank");
-	json_put_string(&w, "title", "The configuration was refused; the old one stays in force");
+	json_put_string(&w, "title", title);
 	json_put_integer(&w, "status", status);
 	json_put_string(&w, "detail", detail);
 	json_open_array(&w, "errors");
@@ -62,23 +62,6 @@ static void write_applied(struct buf *out, const struct apply_result *result)
 	json_out_deinit(&w);
 }
 
-static void write_owed(struct buf *out)
-{
-	struct json_out w;
-
-	json_out_init(&w, out, false);
-	json_open_object(&w, NULL);
-	json_put_string(&w, "type", "about:blank");
-	json_put_string(&w, "title", "The disk is full");
-	json_put_integer(&w, "status", control_reload_status(ERR_FULL));
-	json_put_string(&w, "detail",
-	        "the configuration is in force, but for jobs that come or go: it is read again "
-	        "when there "
-	        "is room");
-	json_close_object(&w);
-	json_out_deinit(&w);
-}
-
 /* Whatever paused an account may be mended by what was reloaded. */
 static void probe_paused(struct daemon *daemon)
 {
@@ -96,6 +79,9 @@ static void probe_paused(struct daemon *daemon)
 
 static int take_config(struct daemon *daemon, struct config *config, struct buf *result_json)
 {
+	static const struct config_problems none;
+	static const char but_for_jobs[] = "the configuration is in force, but for jobs that come "
+	                                   "or go; it is read again when there is room";
 	cleanup(buf_deinit) struct buf words = {0};
 	struct apply_result result = {0};
 	int r = apply_places(&daemon->tracker, config, &words);
@@ -117,10 +103,9 @@ static int take_config(struct daemon *daemon, struct config *config, struct buf 
 	textfile_set(daemon->textfile, config->metrics_textfile);
 	daemon->is_reload_owed = r == ERR_FULL;
 	if (daemon->is_reload_owed) {
-		write_owed(result_json);
-		log_error("configuration reloaded, but for jobs that come or go: the disk is full, "
-		          "and it is "
-		          "read again when there is room");
+		write_problems(result_json, &none, "The disk is full", control_reload_status(r),
+		        but_for_jobs);
+		log_error("the disk is full: %s", but_for_jobs);
 		return r;
 	}
 	write_applied(result_json, &result);
@@ -148,6 +133,7 @@ static int reload(struct daemon *daemon, struct buf *result_json)
 		                     : mem_strdup(r < 0 ? err_text(r) : "the file has errors");
 
 		write_problems(result_json, &problems,
+		        "The configuration was refused; the old one stays in force",
 		        control_reload_status(r ? r : CONFIG_E_INVALID), why);
 		log_with(LOG_LEVEL_ERROR, fields,
 		        "reload refused, the old configuration stays in force: %s", why);

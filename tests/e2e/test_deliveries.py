@@ -404,16 +404,25 @@ class Consume(TestCase):
         self.end(process)
 
     def test_a_new_one_is_known_before_its_first_event(self):
-        """With a filter that comes late, and what it never wanted to read may be forgotten."""
-        daemon = self.start()
+        """What its filter leaves out counts as read: it goes on though that is forgotten."""
+        daemon = self.start(retain="0s")
         daemon.wait_finished(2)
         path = self.state / "books.position"
         process = self.consume("--type", "job.lost", "--after", "1")
         wait_for(path.exists, "its position", why=self.said)
         self.assertEqual(path.read_text(), f"{daemon.status()['database']['instance']}-1\n")
-        self.end(process)
-        process = self.consume("--type", "job.watched")
-        self.wait_position(2)
+        daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "2000"})
+        daemon.wait_finished(3)
+        self.assertEqual(daemon.ask("DELETE", f"/v1/jobs/{ACCOUNT}/2000").status, 204)
+        last = daemon.status()["last_seq"]
+        wait_for(lambda: daemon.status()["database"]["pruned_through"] == last, "forgetting")
+        self.wait_position(last)  # by a heartbeat
+        self.assert_stops(daemon)
+        daemon = self.stage.start()
+        daemon.post("/v1/jobs", {"account": ACCOUNT, "id": "2001"})
+        self.wait_position(last + 1)
+        self.assertIsNone(process.poll(), self.said())
+        self.assertNotIn("are gone", self.said())
         self.end(process)
 
     def test_filter(self):

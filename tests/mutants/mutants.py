@@ -156,6 +156,9 @@ MUTANTS = [
            "\tif (!is_token_refused(&observation))\n\t\tmove_circuit(poller, poll, &observation);\n"
            "\telse if (poll->is_circuit_probe)\n\t\tcircuit_unpass(&poll->datacenter->circuit);\n\\1)",
            "test_poller"),
+    Mutant("new-for-ever", "What a consumer's filter leaves out counts as read.",
+           "src/ctl/cmd_consume.c", r": position_save\(position, pruned->instance, position->seq\)", ": CTL_OK",
+           "test_deliveries.py Consume.test_a_new_one_is_known_before_its_first_event"),
     Mutant("gap-until-commit", "A stream has no gap: what a read misses already is forgotten.",
            "src/store/db.c", r"return store->now\.pruned_through", "return store->committed.pruned_through",
            "test_store_outbox"),

@@ -12,6 +12,9 @@
 #include "store/store.h"
 #include "zoho.h"
 
+/* What is due may be late by that: a turn, its commit and what shares it take far less. */
+enum { LAG_MAX_MS = 5 * 1000 };
+
 /* A life begins: what only memory knew is forgotten. */
 void evidence_new_life(void);
 /* The wall clock goes forward: who learns only now what was spent before takes it for older. */

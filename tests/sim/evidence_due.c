@@ -14,8 +14,6 @@
 #include "evidence.h"
 
 enum {
-	/* As of polls (evidence_poll.c): a turn, its commit and what shares it take far less. */
-	LAG_MAX_MS = 5 * 1000,
 	SPREAD_MAX_MS = 5 * 1000, /* what is overdue at a start */
 	FULL_REST_MS = 10 * 1000, /* until it is known that there is room again */
 };

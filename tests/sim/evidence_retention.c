@@ -9,7 +9,6 @@
 
 enum {
 	LOOK_MOST_MS = 10 * 60 * 1000, /* between two looks for what is old */
-	LAG_MAX_MS = 5 * 1000,         /* as of polls (evidence_poll.c) */
 	FULL_REST_MS = 10 * 1000,      /* until it is known that there is room again */
 };
 
@@ -44,17 +43,6 @@ static bool is_event_old(int64_t seq, int64_t before_wall_ms, bool may_have_ende
 
 	return event->job == WORLD_NO_JOB && !event->is_forgotten &&
 	       event->at_wall_ms < before_wall_ms && !is_owed(seq, may_have_ended);
-}
-
-static size_t count_old(int64_t before_wall_ms)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < world->n_jobs; i++)
-		n += is_job_old(&world->jobs[i], before_wall_ms, false);
-	for (int64_t seq = 1; seq <= world->committed_seq; seq++)
-		n += is_event_old(seq, before_wall_ms, false);
-	return n;
 }
 
 /* ---- forgetting ---- */
@@ -95,18 +83,22 @@ static void forget_job(struct world_job *job)
 /* Worlds have far fewer jobs than the daemon forgets at a time. */
 void evidence_forget(int64_t before_wall_ms, size_t n)
 {
-	size_t n_old = count_old(before_wall_ms);
+	size_t n_old = 0;
 
-	if (n != n_old)
-		world_fail("%zu jobs and events are forgotten, %zu are old enough", n, n_old);
 	for (size_t i = 0; i < world->n_jobs; i++) {
-		if (is_job_old(&world->jobs[i], before_wall_ms, false))
-			forget_job(&world->jobs[i]);
+		if (!is_job_old(&world->jobs[i], before_wall_ms, false))
+			continue;
+		forget_job(&world->jobs[i]);
+		n_old++;
 	}
 	for (int64_t seq = 1; seq <= world->committed_seq; seq++) {
-		if (is_event_old(seq, before_wall_ms, false))
-			forget_account_event(seq);
+		if (!is_event_old(seq, before_wall_ms, false))
+			continue;
+		forget_account_event(seq);
+		n_old++;
 	}
+	if (n != n_old)
+		world_fail("%zu jobs and events are forgotten, %zu are old enough", n, n_old);
 }
 
 void evidence_looked_for_old(int64_t before_wall_ms)
